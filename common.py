@@ -1,0 +1,52 @@
+"""What every other file may need: an error the user can act on, files written whole, hashes, progress bars."""
+
+import hashlib
+import os
+import sys
+import uuid
+from pathlib import Path
+
+from tqdm import tqdm
+
+
+class UserError(ValueError):
+    """Something the user can mend; the message is one line and names the way out (exit code 2)."""
+
+
+def write_whole(path, data):
+    """Write bytes to `path` so that a reader sees all of them or none: temporary file, fsync, rename.
+
+    Raises UserError where the place is full or may not be written; what was at `path` before stays.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(temporary, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror}; free some space or name another folder") from error
+    finally:
+        if temporary.exists():
+            temporary.unlink()
+
+
+def sha256(*parts):
+    """Hex digest of bytes, strings and tensors in their order (of a tensor: its values, wherever it lies)."""
+    digest = hashlib.sha256()
+    for part in parts:
+        if isinstance(part, str):
+            part = part.encode()
+        elif not isinstance(part, bytes):
+            part = part.detach().cpu().contiguous().numpy()
+        digest.update(part)
+    return digest.hexdigest()
+
+
+def progress(items, what, total=None):
+    """Iterate with a bar that shows itself only where the work takes longer than two seconds (in a log file: seldom)."""
+    interval = 0.1 if sys.stderr.isatty() else 30
+    return tqdm(items, desc=what, total=total, delay=2, leave=False, dynamic_ncols=True, mininterval=interval)

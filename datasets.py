@@ -1,0 +1,237 @@
+"""The data sets by name, and the splits of them that say what is to be forgotten."""
+
+import difflib
+import hashlib
+import math
+import pickle
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from common import UserError
+from folders import largest_side, read_folder
+from images import Augmentation, ImageSet, image_set
+from protocol import PAPER
+
+CIFAR_AUGMENTATION = Augmentation(crop=32, padding=4, flip=True, degrees=15)
+DIGITS_AUGMENTATION = Augmentation(crop=8, padding=1, flip=False, degrees=15)  # a mirrored digit is another digit
+SHAPES = {"round": (0, 6, 8, 9), "straight": (1, 4, 7), "curved": (2, 3, 5)}
+CIFAR20_COARSE = [  # coarse label -> its five fine labels
+    [4, 30, 55, 72, 95], [1, 32, 67, 73, 91], [54, 62, 70, 82, 92], [9, 10, 16, 28, 61], [0, 51, 53, 57, 83],
+    [22, 39, 40, 86, 87], [5, 20, 25, 84, 94], [6, 7, 14, 18, 24], [3, 42, 43, 88, 97], [12, 17, 37, 68, 76],
+    [23, 33, 49, 60, 71], [15, 19, 21, 31, 38], [34, 63, 64, 66, 75], [26, 45, 77, 79, 99], [2, 11, 35, 46, 98],
+    [27, 29, 44, 78, 93], [36, 50, 65, 74, 80], [47, 52, 56, 59, 96], [8, 13, 48, 58, 90], [41, 69, 81, 85, 89],
+]  # fmt: skip
+SPELLINGS = {"vehicle2": "vehicles_2", "veg": "vegetables", "natural_scenes": "large_natural_outdoor_scenes",
+             "electrical_devices": "household_electrical_devices"}  # the released scripts' names  # fmt: skip
+
+
+# ---- the sets: one function each, (data folder, size in pixels for folders, protocol) -> (train, test) ----
+
+
+def digits(data, size, protocol):
+    """scikit-learn's 1,797 handwritten digits at their own 8x8 pixels; every fifth of each class is for testing."""
+    pixels, digit = _digits()
+    names = [str(number) for number in range(10)]
+    return _parted(image_set("Digits", pixels, digit, names, DIGITS_AUGMENTATION), digit)
+
+
+def digit_shapes(data, size, protocol):
+    """The same images and the same parts under three coarse labels, the digit as fine label."""
+    pixels, digit = _digits()
+    shape_of = {number: shape for shape, numbers in enumerate(SHAPES.values()) for number in numbers}
+    labels = torch.tensor([shape_of[number] for number in digit.tolist()])
+    names = [str(number) for number in range(10)]
+    whole = image_set("DigitShapes", pixels, labels, SHAPES, DIGITS_AUGMENTATION, fine_labels=digit, fine_classes=names)
+    return _parted(whole, digit)
+
+
+def _digits():
+    from sklearn.datasets import load_digits
+
+    bunch = load_digits()
+    grey = torch.from_numpy(bunch.images * 255 / 16).round().to(torch.uint8)
+    return grey[:, None].repeat(1, 3, 1, 1), torch.from_numpy(bunch.target)
+
+
+def cifar10(data, size, protocol):
+    return tuple(_cifar_set("Cifar10", part) for part in _cifar("CIFAR10", data))
+
+
+def cifar100(data, size, protocol):
+    return tuple(_cifar_set("Cifar100", part) for part in _cifar("CIFAR100", data))
+
+
+def cifar20(data, size, protocol):
+    """CIFAR-100's images under their 20 coarse labels, the 100 as fine labels."""
+    parts = []
+    for pixels, fine, coarse, fine_names, coarse_names in _cifar("CIFAR100", data):
+        if any(fine_label not in CIFAR20_COARSE[label] for fine_label, label in zip(fine, coarse, strict=True)):
+            raise UserError(f"the coarse labels in {data}'s CIFAR-100 are not the published ones; fetch the archive again")
+        parts.append(image_set("Cifar20", pixels, coarse, coarse_names, CIFAR_AUGMENTATION,
+                               fine_labels=fine, fine_classes=fine_names))  # fmt: skip
+    return tuple(parts)
+
+
+def _cifar_set(name, part):
+    pixels, labels, _, names, _ = part
+    return image_set(name, pixels, labels, names, CIFAR_AUGMENTATION)
+
+
+def _cifar(kind, data):
+    """[(pixels, labels, coarse labels or None, names, coarse names or None)] of the training and the test part."""
+    import torchvision.datasets
+
+    archive = getattr(torchvision.datasets, kind)
+    try:
+        train, test = (archive(data, train=part, download=True) for part in (True, False))
+    except (OSError, RuntimeError) as error:
+        raise UserError(f"{kind} is not in {data} and could not be fetched ({error}); download {archive.url} "
+                        f"(md5 {archive.tgz_md5}) on a machine with a network and put it into {data}") from error  # fmt: skip
+    coarse, coarse_names = (None, None), None
+    if kind == "CIFAR100":  # torchvision reads the fine labels alone; the archive, its md5 checked above, holds both
+        folder = Path(data) / archive.base_folder
+        read = [pickle.loads((folder / name).read_bytes(), encoding="latin1") for name in ("train", "test", "meta")]
+        coarse, coarse_names = (read[0]["coarse_labels"], read[1]["coarse_labels"]), read[2]["coarse_label_names"]
+    return [(torch.from_numpy(part.data).permute(0, 3, 1, 2).contiguous(), part.targets, coarse[test_part],
+             part.classes, coarse_names) for test_part, part in enumerate((train, test))]  # fmt: skip
+
+
+def pins(data, size, protocol):
+    """Pins face recognition: one folder an identity and no test part; every fifth image of each is for testing."""
+    root = Path(data) / "105_classes_pins_dataset"
+    if not root.is_dir():
+        raise UserError(f"no folder {root}; download Kaggle's 'Pins Face Recognition' and unpack it into {data}, "
+                        "or say with -data where it lies")  # fmt: skip
+    pixels, labels, classes, _, digest = read_folder(root, 36)
+    whole = image_set("PinsFaceRecognition", pixels, labels, classes, CIFAR_AUGMENTATION, digest=digest)
+    return (whole, whole) if protocol.pins_is_tested_on_training_images else _parted(whole, labels)
+
+
+def folder(data, size, protocol):
+    """A user's own images: DIR/train/<class>/ and DIR/test/<class>/."""
+    size = max(32, min(size, max(largest_side(Path(data) / part) for part in ("train", "test")))) if size > 32 else 32
+    parts, files = [], []
+    for part in ("train", "test"):
+        pixels, labels, classes, names, digest = read_folder(Path(data) / part, size)
+        augmentation = Augmentation(crop=size, padding=size // 8, flip=True, degrees=15)
+        parts.append(image_set("Folder", pixels, labels, classes, augmentation, digest=digest))
+        files.append(names)
+    train, test = parts
+    if train.classes != test.classes:
+        differing = sorted(set(train.classes) ^ set(test.classes))
+        raise UserError(f"train and test in {data} must hold the same classes; only one of them has {', '.join(differing[:5])}")
+    known = dict(zip(_image_hashes(train.pixels), files[0], strict=True))
+    for image, file in zip(_image_hashes(test.pixels), files[1], strict=True):
+        if image in known:
+            raise UserError(f"{file} is the same image as {known[image]}; a test image must not be in the training set")
+    return train, test
+
+
+SETS = {"Digits": digits, "DigitShapes": digit_shapes, "Cifar10": cifar10, "Cifar20": cifar20, "Cifar100": cifar100,
+        "PinsFaceRecognition": pins, "Folder": folder}  # fmt: skip
+
+
+def load(name, data="data", *, size=32, protocol=PAPER):
+    """(training set, test set) of a data set by name; `size`: pixels a side to which a folder's images are resized.
+
+    Raises UserError where the data are missing, unreadable, or share an image between training and test.
+    """
+    return SETS[name](data, size, protocol)
+
+
+def _image_hashes(pixels):
+    return [hashlib.sha256(image).digest() for image in pixels.numpy()]
+
+
+def every_fifth(images, labels):
+    """(four fifths, one fifth): positions [N] of a fixed split, stratified by labels; copies of an image stay together."""
+    hashes = _image_hashes(images.pixels[images.index])
+    first = {}
+    for position, image in enumerate(hashes):
+        first.setdefault(image, position)
+    originals = np.array([first[image] for image in hashes])
+    held_out = np.zeros(len(labels), dtype=bool)
+    for label in labels.unique().tolist():
+        members = np.flatnonzero((labels.numpy() == label) & (originals == np.arange(len(labels))))
+        held_out[members[4::5]] = True
+    held_out = torch.from_numpy(held_out[originals])
+    return torch.where(~held_out)[0], torch.where(held_out)[0]
+
+
+def _parted(whole, labels):
+    return tuple(whole.take(positions) for positions in every_fifth(whole, labels))
+
+
+# ---- what is to be forgotten ----
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """D parted into what stays and what goes; all the experiments differ in.
+
+    full: D in the order in which SSD reads it. forget_class: the label that D_f bears (None: several); whole: all that
+    bear it are forgotten. In the random task forget_test is forget itself and retain_test the whole test set.
+    """
+
+    full: ImageSet
+    retain: ImageSet
+    forget: ImageSet
+    retain_test: ImageSet
+    forget_test: ImageSet
+    num_classes: int
+    forget_class: int | None
+    whole: bool
+
+
+def split_class(train, test, forget_class, *, protocol=PAPER):
+    """Forget one class (its name or number)."""
+    label = class_number(forget_class, train.classes)
+    return _split_by_label(train, test, train.labels, test.labels, label, label, True, protocol)
+
+
+def split_sub_class(train, test, forget_class, *, protocol=PAPER):
+    """Forget one fine class (its name or number) of a set that has coarse labels too."""
+    if train.fine_classes == train.classes:
+        raise UserError(f"{train.name} has no sub-classes; take DigitShapes or Cifar20, or forget_full_class_main.py")
+    fine = class_number(forget_class, train.fine_classes)
+    label = int(train.labels[train.fine_labels == fine][0])
+    return _split_by_label(train, test, train.fine_labels, test.fine_labels, fine, label, False, protocol)
+
+
+def _split_by_label(train, test, labels, test_labels, forgotten, forget_class, whole, protocol):
+    order, test_order = torch.argsort(labels, stable=True), torch.argsort(test_labels, stable=True)
+    goes, test_goes = labels[order] == forgotten, test_labels[test_order] == forgotten
+    if goes.all():
+        raise UserError("the forget set is the whole training set; a set of one class cannot forget it")
+    retain, forget = order[~goes], order[goes]
+    full = torch.cat([retain, forget]) if protocol.full_set_ends_with_forget_set else order
+    return Split(train.take(full), train.take(retain), train.take(forget), test.take(test_order[~test_goes]),
+                 test.take(test_order[test_goes]), len(train.classes), forget_class, whole)  # fmt: skip
+
+
+def split_random(train, test, forget_perc, seed, *, protocol=PAPER):
+    """Forget a share of the training images, drawn by `seed` alone: ceil(share * N) of them (0.00165 of 50,000: 83)."""
+    count = math.ceil(forget_perc * len(train) - 1e-9)
+    if not 0 < count < len(train):
+        raise UserError(f"-forget_perc {forget_perc} would forget {count} of {len(train)} images; name a share between 0 and 1")
+    drawn = torch.randperm(len(train), generator=torch.Generator().manual_seed(seed))
+    forget, retain = drawn[:count], drawn[count:]
+    order = torch.randperm(len(train), generator=torch.Generator().manual_seed(0))  # the same whatever is forgotten
+    full = torch.cat([retain, forget]) if protocol.full_set_ends_with_forget_set else order
+    forget_set = train.take(forget)
+    return Split(train.take(full), train.take(retain), forget_set, test, forget_set, len(train.classes), None, False)
+
+
+def class_number(asked, names):
+    """The label of a class given by its name, by a released spelling of it, or by its number; UserError otherwise."""
+    asked = str(asked)
+    for name in (asked, SPELLINGS.get(asked)):
+        if name in names:
+            return names.index(name)
+    if asked.isdecimal() and int(asked) < len(names):
+        return int(asked)
+    near = difflib.get_close_matches(asked, names, n=5, cutoff=0.4) or list(names[:5])
+    raise UserError(f"there is no class {asked!r}; nearest names: {', '.join(near)} (or a number, 0 to {len(names) - 1})")

@@ -1,0 +1,106 @@
+"""Folders of images, one sub-folder a class: decoded once into a uint8 tensor, kept beside them in a checked cache."""
+
+import io
+import json
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import safetensors
+import safetensors.torch
+import torch
+from PIL import Image
+
+from common import UserError, progress, sha256, write_whole
+
+
+def read_folder(root, size):
+    """Every image under root/<class>/, resized to size x size (bilinear).
+
+    Returns (pixels [N, 3, size, size] uint8, labels [N], class names sorted, file names, digest of labels and files).
+    Raises UserError for a missing folder, a class without images, or a file that Pillow cannot read to its end.
+    """
+    root = Path(root)
+    classes, files, labels = _listing(root)
+    stamp = [[str(file.relative_to(root)), file.stat().st_size, file.stat().st_mtime_ns] for file in files]
+    key = sha256(json.dumps([size, stamp]))
+    cache = root.parent / ".decoded" / f"{root.name}-{size}.safetensors"
+    pixels, digest = _from_cache(cache, key)
+    if pixels is None:
+        pixels, digest = _decode_all(files, labels, size)
+        metadata = {"key": key, "digest": digest, "checksum": sha256(pixels)}
+        try:
+            write_whole(cache, safetensors.torch.save({"pixels": pixels}, metadata))
+        except UserError as error:
+            print(f"The decoded images are not kept, the next run decodes them again: {error}")
+    return pixels, torch.tensor(labels), classes, [str(file) for file in files], digest
+
+
+def largest_side(root):
+    """The longest side in pixels of any image under root/<class>/; files that cannot be read count as 0."""
+    return max(map(_side, progress(_listing(Path(root))[1], "image sizes")))
+
+
+def _listing(root):
+    if not root.is_dir():
+        raise UserError(f"no folder {root}; -data names the folder that holds it")
+    suffixes = Image.registered_extensions()
+    classes = sorted(entry.name for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    if not classes:
+        raise UserError(f"{root} holds no class folders; images belong into {root}/<class>/")
+    files, labels = [], []
+    for label, name in enumerate(classes):
+        found = sorted(f for f in (root / name).rglob("*") if f.suffix.lower() in suffixes and f.is_file())
+        if not found:
+            raise UserError(f"the class {root / name} holds no image; add some or remove the folder")
+        files += found
+        labels += [label] * len(found)
+    return classes, files, labels
+
+
+def _from_cache(cache, key):
+    """(pixels, digest), or (None, None) where there is no cache of these very files or it is damaged."""
+    try:
+        with safetensors.safe_open(cache, framework="pt") as file:
+            metadata = file.metadata()
+            if metadata["key"] == key:
+                pixels = file.get_tensor("pixels")
+                if sha256(pixels) == metadata["checksum"]:
+                    return pixels, metadata["digest"]
+    except (OSError, safetensors.SafetensorError, KeyError, TypeError):
+        pass
+    return None, None
+
+
+def _decode_all(files, labels, size):
+    pixels = torch.empty(len(files), 3, size, size, dtype=torch.uint8)
+    hashes = []
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        decoded = pool.map(lambda file: _decode(file, size), files)
+        try:
+            for row, (image, file_hash) in enumerate(progress(decoded, f"decoding {files[0].parents[1]}", len(files))):
+                pixels[row] = torch.from_numpy(image).permute(2, 0, 1)
+                hashes.append(file_hash)
+        except UserError:
+            pool.shutdown(cancel_futures=True)
+            raise
+    return pixels, sha256(json.dumps([labels, hashes]))
+
+
+def _decode(file, size):
+    try:
+        data = file.read_bytes()
+        with Image.open(io.BytesIO(data)) as image:
+            image = image.convert("RGB").resize((size, size), Image.Resampling.BILINEAR)
+    except Exception as error:  # Pillow's decoders raise OSError, SyntaxError, struct.error, DecompressionBombError ...
+        raise UserError(f"{file} cannot be read as an image ({error}); replace or remove it") from error
+    return np.array(image), sha256(data)
+
+
+def _side(file):
+    try:
+        with Image.open(file) as image:
+            return max(image.size)
+    except Exception:  # decoding will name the file
+        return 0

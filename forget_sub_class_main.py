@@ -1,0 +1,44 @@
+"""Forget one sub-class: a fine class whose images bear the label of a coarse one, which is kept.
+
+    python forget_sub_class_main.py -net ResNet18 -dataset Cifar20 -method ssd -forget_class rocket -gpu
+
+needs the checkpoint that pretrain_model.py leaves and writes one record under results/sub_class/. On the CPU, without
+-gpu, the Digits take a second: -net ResNet18Slim -dataset DigitShapes -forget_class 7. Expected: the README's table.
+"""
+
+import datasets
+import experiment
+from methods import METHODS
+from protocol import PROTOCOLS
+
+# Select a parameter when I_Df > ALPHA * I_D: a smaller ALPHA selects more.
+ALPHA = {
+    "ssd": {"ResNet18": 10, "ResNet18Slim": 4, "ViT": 25},
+    "lfssd": {"ResNet18": 10, "ResNet18Slim": 4, "ViT": 10},
+}
+# Multiply what is selected by min(LAMBDA * I_D / I_Df, 1): a smaller LAMBDA dampens further.
+LAMBDA = {
+    "ssd": {"ResNet18": 1, "ResNet18Slim": 1, "ViT": 1},
+    "lfssd": {"ResNet18": 1, "ResNet18Slim": 1, "ViT": 1},
+}
+
+
+def main(argv=None):
+    args = experiment.arguments(__doc__, "sub_class", argv)
+    # 1. What was learned, and what is to be forgotten.
+    train, test = experiment.load_data(args)
+    split = datasets.split_sub_class(train, test, args.forget_class, protocol=PROTOCOLS[args.protocol])
+    run = experiment.prepare(args, split, ALPHA, LAMBDA)
+    if run.record:
+        return run.record
+    # 2. Forget it.
+    with experiment.stopwatch() as forgetting:
+        model = METHODS[args.method](run.model, split, **run.settings)
+    # 3. How well, and at what price?
+    with experiment.stopwatch() as evaluation:
+        scores = experiment.score(run, model)
+    return experiment.finish(run, scores, forgetting, evaluation)
+
+
+if __name__ == "__main__":
+    experiment.run_script(main)

@@ -1,0 +1,148 @@
+"""Images as whole uint8 tensors: sets and subsets of them, and the batches that networks see."""
+
+import math
+from dataclasses import dataclass, replace
+
+import torch
+import torch.nn.functional as F
+
+from common import progress, sha256
+
+MEAN = (0.5070751592371323, 0.48654887331495095, 0.4409178433670343)  # CIFAR-100's, used for every set
+STD = (0.2673342858792401, 0.2564384629170883, 0.27615047132568404)
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """What training does to an image: random crop after zero padding, horizontal flip, rotation (nearest, zero fill)."""
+
+    crop: int  # pixels; also the size at which un-augmented images are shown
+    padding: int  # pixels on each side
+    flip: bool
+    degrees: float  # at most, either way
+
+
+@dataclass(frozen=True, eq=False)
+class ImageSet:
+    """N labelled images. Subsets share `pixels`; `index` says which of them are theirs."""
+
+    name: str
+    pixels: torch.Tensor  # [M, 3, H, W] uint8
+    index: torch.Tensor  # [N] int64, into pixels
+    labels: torch.Tensor  # [N] int64
+    fine_labels: torch.Tensor  # [N] int64; the labels once more where the set has no finer ones
+    classes: tuple
+    fine_classes: tuple
+    augmentation: Augmentation
+    digest: str  # sha256 of what the whole set holds
+
+    def __len__(self):
+        return len(self.index)
+
+    def take(self, positions):
+        """The subset at `positions` (int64 or bool [N]), in that order."""
+        positions = positions.to(self.index.device)
+        return replace(self, index=self.index[positions], labels=self.labels[positions],
+                       fine_labels=self.fine_labels[positions])  # fmt: skip
+
+    def to(self, device):
+        """Pixels and labels on `device`; on a GPU only where at least half of its free memory stays free."""
+        if torch.device(device).type == "cuda" and 2 * self.pixels.numel() > torch.cuda.mem_get_info(device)[0]:
+            return self
+        names = ("pixels", "index", "labels", "fine_labels")
+        return replace(self, **{name: getattr(self, name).to(device) for name in names})
+
+
+def image_set(name, pixels, labels, classes, augmentation, *, fine_labels=None, fine_classes=None, digest=None):
+    """An ImageSet of whole tensors; the digest is taken from pixels and labels unless one is given."""
+    labels = torch.as_tensor(labels, dtype=torch.int64)
+    fine_labels = labels if fine_labels is None else torch.as_tensor(fine_labels, dtype=torch.int64)
+    return ImageSet(name, pixels, torch.arange(len(pixels)), labels, fine_labels, tuple(classes),
+                    tuple(fine_classes or classes), augmentation, digest or sha256(pixels, labels, fine_labels))  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class Batches:
+    """An iterable of (x [B, 3, S, S] float32 normalised, y [B] int64) on `device`, S pixels a side.
+
+    `shuffle` draws a new order and `augment` new crops, flips and angles at every pass, from torch's global generator.
+    A last batch of one image is left out of a shuffled pass: BatchNorm cannot train on it.
+    """
+
+    images: ImageSet
+    batch_size: int
+    device: torch.device
+    size: int
+    shuffle: bool = False
+    augment: bool = False
+    what: str = ""
+
+    def __len__(self):
+        count = math.ceil(len(self.images) / self.batch_size)
+        return count - 1 if self.shuffle and count > 1 and len(self.images) % self.batch_size == 1 else count
+
+    def __iter__(self):
+        images = self.images
+        order = torch.randperm(len(images)) if self.shuffle else torch.arange(len(images))
+        order = order.to(images.index.device)
+        steps = range(len(self))
+        for step in progress(steps, self.what) if self.what else steps:
+            positions = order[step * self.batch_size : (step + 1) * self.batch_size]
+            x = images.pixels[images.index[positions]]
+            if self.augment:
+                x = augmented(x, images.augmentation)
+            yield normalised(x.to(self.device), self.size), images.labels[positions].to(self.device)
+
+
+def batches(images, model, batch_size, *, shuffle=False, augment=False, what=""):
+    """Batches of `images` as `model` wants them: on its device, at its input size (its own or the images'); a progress bar where `what` is said."""
+    device = next(model.parameters()).device
+    size = getattr(model, "input_size", None) or images.augmentation.crop
+    return Batches(images, batch_size, device, size, shuffle, augment, what)
+
+
+def normalised(x, size):
+    """[B, 3, H, W] uint8 -> [B, 3, size, size] float32: to [0, 1], normalise, resize (bilinear, antialiased)."""
+    mean, std = (torch.tensor(v, device=x.device).view(1, 3, 1, 1) for v in (MEAN, STD))
+    x = (x.float() / 255 - mean) / std
+    if x.shape[-2:] != (size, size):
+        x = F.interpolate(x, size=(size, size), mode="bilinear", antialias=True, align_corners=False)
+    return x
+
+
+def augmented(x, augmentation):
+    """A random crop, flip and rotation of each image: [B, 3, H, W] uint8 -> [B, 3, crop, crop] uint8."""
+    a, (count, _, height, width) = augmentation, x.shape
+    top = torch.randint(height + 2 * a.padding - a.crop + 1, (count,))
+    left = torch.randint(width + 2 * a.padding - a.crop + 1, (count,))
+    flip = torch.rand(count) < 0.5 if a.flip else torch.zeros(count, dtype=torch.bool)
+    degrees = (2 * torch.rand(count, dtype=torch.float64) - 1) * a.degrees
+    return crop_flip_rotate(x, top, left, flip, degrees, a.crop, a.padding)
+
+
+def crop_flip_rotate(x, top, left, flip, degrees, crop, padding):
+    """Zero-pad and crop at (top, left), mirror, rotate about the centre: one gather, equal to PIL's pixels to the bit.
+
+    x: [B, 3, H, W] uint8; top, left: [B] int64; flip: [B] bool; degrees: [B] float64, counter-clockwise.
+    Source of the rotation's 16.16 fixed-point arithmetic: Pillow, Image.rotate and Geometry.c (affine_fixed).
+    """
+    height, width = x.shape[-2:]
+    top, left, flip, degrees = (v.to(x.device)[:, None, None] for v in (top, left, flip, degrees))
+    ys, xs = torch.meshgrid(*[torch.arange(crop, device=x.device)] * 2, indexing="ij")  # the output's pixels
+    angle = -torch.deg2rad(degrees % 360)
+    cos, sin = torch.round(torch.cos(angle), decimals=15), torch.round(torch.sin(angle), decimals=15)
+    centre = crop / 2
+    x0, y0 = centre - cos * centre - sin * centre, centre + sin * centre - cos * centre
+
+    def fixed(value):
+        return torch.floor(value * 65536 + 0.5).long()
+
+    column = (fixed(x0 + cos * 0.5 + sin * 0.5) + fixed(cos) * xs + fixed(sin) * ys) >> 16
+    row = (fixed(y0 - sin * 0.5 + cos * 0.5) - fixed(sin) * xs + fixed(cos) * ys) >> 16
+    inside = (column >= 0) & (column < crop) & (row >= 0) & (row < crop)
+    column = torch.where(flip, crop - 1 - column, column) + left - padding
+    row = row + top - padding
+    inside &= (column >= 0) & (column < width) & (row >= 0) & (row < height)
+    source = torch.where(inside, row * width + column, 0).flatten(1)[:, None].expand(-1, x.shape[1], -1)
+    picked = x.flatten(2).gather(2, source).view(len(x), x.shape[1], crop, crop)
+    return picked * inside[:, None]

@@ -1,0 +1,42 @@
+"""Retrain: a fresh network trained on the retain set; the target that unlearning tries to reach without the cost.
+
+The recipe (epochs, milestones, lr, warm, batch_size) is that by which the original was trained: same optimiser, same
+augmentation. Differs under the released protocol (protocol.py): the last layer alone starts afresh; learning rate 0.01,
+rising to 0.02 during two epochs of warm-up; un-augmented images in the task's batches.
+"""
+
+from images import batches
+from models import fresh
+from protocol import PAPER
+from training import fit, lr_factor, sgd
+
+
+def unlearn(model, split, *, recipe, batch_size, protocol=PAPER):
+    """Minimise the cross-entropy over D_r from new random weights; returns a new model, D_f is never looked at."""
+    network = fresh(model)
+    if protocol.retrain_resets_last_layer_only:
+        _keep_all_but_last_layer(network, model)
+    if protocol.retrain_by_short_recipe:
+        data = batches(split.retain, network, batch_size, shuffle=True)
+        lr = 0.01
+    else:
+        data = batches(split.retain, network, recipe["batch_size"], shuffle=True, augment=True)
+        lr = recipe["lr"]
+
+    def factor(step):
+        if protocol.retrain_by_short_recipe:
+            return released_factor(step, len(data), recipe["milestones"])
+        return lr_factor(step, len(data), recipe["warm"], recipe["milestones"])
+
+    return fit(network, data, sgd(network, lr), recipe["epochs"], factor=factor, what="retrain")
+
+
+def released_factor(step, steps_per_epoch, milestones):
+    """The released code's: 0 to 1 in the first epoch, on to 2 in the second, then 1 and a fifth at each milestone."""
+    epoch = step / steps_per_epoch
+    return epoch if epoch < 2 else 0.2 ** sum(epoch >= milestone for milestone in milestones)
+
+
+def _keep_all_but_last_layer(network, model):
+    last = {f"{name}.{key}" for name, layer in list(model.named_children())[-1:] for key in layer.state_dict()}
+    network.load_state_dict({k: v for k, v in model.state_dict().items() if k not in last}, strict=False)

@@ -1,0 +1,29 @@
+"""SSD: Selective Synaptic Dampening. Foster, Schoepf, Brintrup, AAAI 2024, arXiv:2308.07707.
+
+I_S = mean over batches of (gradient of the batch's mean cross-entropy)^2; where I_Df > alpha * I_D:
+theta <- min(lambda * I_D / I_Df, 1) * theta. See ssd.py for the equations, the forget scripts for alpha and lambda.
+"""
+
+import ssd
+from images import batches
+
+
+def unlearn(model, split, *, alpha, lam, batch_size, measure="fisher", per_sample=False, full_importance=None, notes=None):
+    """Dampen what matters more to D_f than alpha times to D, in place.
+
+    full_importance: I_D of this model, where it is stored already. notes["selected"]: the share selected, in [0, 1].
+    """
+    ssd.warn_at_ceiling(alpha, len(split.full), len(split.forget))
+    if full_importance is None:
+        full_importance = full(model, split, batch_size=batch_size, measure=measure, per_sample=per_sample)
+    forget = ssd.importance(model, batches(split.forget, model, batch_size), measure=measure, per_sample=per_sample)
+    selected = ssd.dampen(model, full_importance, forget, alpha=alpha, lam=lam)
+    if notes is not None:
+        notes["selected"] = selected
+    return model.eval()
+
+
+def full(model, split, *, batch_size, measure, per_sample):
+    """I_D: the importances over D in the split's order, in un-augmented, unshuffled batches."""
+    data = batches(split.full, model, batch_size, what="I_D")
+    return ssd.importance(model, data, measure=measure, per_sample=per_sample)

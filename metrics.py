@@ -1,0 +1,94 @@
+"""How well a network has forgotten: accuracies, membership inference, zero retrain forgetting; all from one pass."""
+
+import math
+
+import torch
+import torch.nn.functional as F
+
+from common import UserError
+from images import batches
+from protocol import PAPER
+from training import predict
+
+
+def accuracy(logits, labels):
+    """Share of images whose largest logit is their label's, in percent. logits [N, C], labels [N]."""
+    return 100 * float((logits.argmax(1) == labels).double().mean())
+
+
+def accuracy_of_batches(logits, labels, batch_size):
+    """The released code's accuracy, in percent: the unweighted mean over batches; a short last one counts in full."""
+    parts = zip(logits.split(batch_size), labels.split(batch_size), strict=True)
+    values = [accuracy(*part) for part in parts]
+    return sum(values) / len(values)
+
+
+def entropy(logits):
+    """Entropy of each image's softmax in nats, [N], between 0 and ln C."""
+    log_p = F.log_softmax(logits.double(), dim=1)
+    return -(log_p.exp() * log_p).sum(1)
+
+
+def zrf(logits, untrained_logits, *, elementwise_kl=False):
+    """Zero retrain forgetting (arXiv:2205.08096): 1 - mean Jensen-Shannon divergence, in nats, to an untrained network.
+
+    Both [N, C]. Returns a number in [1 - ln 2, 1]; 1: the network answers as one that has learned nothing.
+    elementwise_kl: the released code's form, with KL(m||p) and KL(m||q) for KL(p||m) and KL(q||m), divided by N C.
+    """
+    log_p, log_q = (F.log_softmax(values.double(), dim=1) for values in (logits, untrained_logits))
+    log_m = torch.logaddexp(log_p, log_q) - math.log(2)
+    if elementwise_kl:
+        return 1 - float((log_m.exp() * (log_m - (log_p + log_q) / 2)).mean())
+    divergence = (log_p.exp() * (log_p - log_m) + log_q.exp() * (log_q - log_m)).sum(1) / 2
+    return 1 - float(divergence.mean())
+
+
+def mia(member_entropy, nonmember_entropy, forget_entropy):
+    """Membership inference attack: percent of the forget set judged to have been trained on. Entropies [N] in nats.
+
+    A logistic regression (lbfgs, balanced classes) on the entropy tells members (retained training images) from
+    non-members (test images). The goal is the retrained network's value, not 0 and not 50. C = 2 in the binary fit is
+    C = 1 in the multinomial one of the released code, which scikit-learn 1.8 no longer has.
+    """
+    from sklearn.linear_model import LogisticRegression
+
+    features = torch.cat([member_entropy, nonmember_entropy]).double().cpu()[:, None].numpy()
+    is_member = torch.cat([torch.ones(len(member_entropy)), torch.zeros(len(nonmember_entropy))]).long().numpy()
+    attack = LogisticRegression(C=2.0, class_weight="balanced", solver="lbfgs").fit(features, is_member)
+    return 100 * float(attack.predict(forget_entropy.double().cpu()[:, None].numpy()).mean())
+
+
+def score(model, untrained, split, *, batch_size, protocol=PAPER):
+    """All scores of a network after unlearning: every image goes through it once.
+
+    untrained: a network that has learned nothing, for ZRF. batch_size: the task's, which the released protocol's
+    accuracy and ZRF depend on. Returns {TestAcc, RetainTestAcc, Df, MIA in percent, ZRF in [1 - ln 2, 1]}.
+    Raises UserError where the network's outputs are not finite.
+    """
+    parts = {name: getattr(split, name) for name in ("retain", "forget", "retain_test", "forget_test")}
+    random_task = parts["forget_test"] is parts["forget"]
+    if random_task:
+        del parts["forget_test"]
+    logits = {name: predict(model, batches(part, model, 256, what=f"scoring {name}")) for name, part in parts.items()}
+    if not all(torch.isfinite(values).all() for values in logits.values()):
+        raise UserError("the network's outputs are not finite after unlearning: the method diverged; soften its settings")
+    if random_task:
+        logits["forget_test"], logits["test"], labels = logits["forget"], logits["retain_test"], split.retain_test.labels
+    else:  # the whole test set, in its own order
+        order = torch.cat([split.retain_test.index, split.forget_test.index]).argsort().to(logits["retain"].device)
+        logits["test"] = torch.cat([logits["retain_test"], logits["forget_test"]])[order]
+        labels = torch.cat([split.retain_test.labels, split.forget_test.labels])[order.to(split.forget.labels.device)]
+
+    def share_right(values, labels):
+        labels = labels.to(values.device)
+        return accuracy_of_batches(values, labels, batch_size) if protocol.accuracy_averages_batches else accuracy(values, labels)
+
+    released_zrf = protocol.zrf_by_elementwise_kl
+    base = batches(split.forget_test, untrained, batch_size if released_zrf else 256)
+    return {
+        "TestAcc": share_right(logits["test"], labels),
+        "RetainTestAcc": share_right(logits["retain_test"], split.retain_test.labels),
+        "Df": share_right(logits["forget_test"], split.forget_test.labels),
+        "MIA": mia(entropy(logits["retain"]), entropy(logits["test"]), entropy(logits["forget"])),
+        "ZRF": zrf(logits["forget_test"], predict(untrained, base, train_mode=released_zrf), elementwise_kl=released_zrf),
+    }

@@ -1,0 +1,46 @@
+"""Weights & Biases as a mirror of the records: never required, never asking."""
+
+import importlib.util
+
+from common import UserError
+
+NAMES = ("TestAcc", "RetainTestAcc", "ZRF", "MIA", "Df")  # scores as the released code logs them
+
+
+def check(mode):
+    """UserError where -wandb online cannot work: better before the run than after it."""
+    if mode == "online" and importlib.util.find_spec("wandb") is None:
+        raise UserError("-wandb online needs wandb: pip install wandb, or take -wandb disabled")
+    if mode == "online" and not _logged_in():
+        raise UserError("-wandb online needs a login: run 'wandb login' once or set WANDB_API_KEY, or take -wandb offline")
+
+
+def log(record, mode):
+    """Send one record to W&B. auto: online when logged in, else offline; nothing where wandb is not installed."""
+    if mode == "disabled" or importlib.util.find_spec("wandb") is None:
+        return
+    import wandb
+
+    config = record["config"]
+    if mode == "auto":
+        mode = "online" if _logged_in() else "offline"
+    try:
+        run = wandb.init(
+            project="selective-synaptic-dampening",
+            mode=mode,
+            group=f"{record['task']}-{config['net']}-{config['dataset']}",
+            name=f"{config['method']}-{config['forget']}-seed{config['seed']}",
+            tags=[record["task"], config["net"], config["dataset"], config["method"], config["protocol"]],
+            config={**config, **{k: record[k] for k in ("forget_hash", "data_hash", "commit", "selected")}},
+            settings=wandb.Settings(silent=True),
+        )
+        run.log({**{name: record["scores"][name] for name in NAMES}, "MethodTime": record["seconds"]["method"]})
+        run.finish()
+    except Exception as error:  # the record is written already; a mirror that fails must not fail the run
+        print(f"W&B did not take this record ({type(error).__name__}: {error}); the record itself is safe")
+
+
+def _logged_in():
+    import wandb
+
+    return wandb.login(prompt=False)

@@ -1,0 +1,189 @@
+"""The networks, their checkpoints, and fresh copies of them."""
+
+import io
+import json
+import os
+from pathlib import Path
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import nn
+from torchvision.models.resnet import BasicBlock
+
+from common import UserError, sha256, write_whole
+
+VIT_WEIGHTS = "google/vit-base-patch16-224"
+
+
+class ResNet18(nn.Module):
+    """ResNet18 for small images: torchvision's with a 3x3 stem of stride 1 and no max-pool (He et al., CVPR 2016).
+
+    Names and order of the parameters are torchvision's; 11,220,132 of them at 100 classes and width 64.
+    """
+
+    input_size = None  # takes images of any size as they come
+
+    def __init__(self, num_classes, width=64):
+        super().__init__()
+        self.arguments = {"num_classes": num_classes, "width": width}
+        self.conv1 = nn.Conv2d(3, width, 3, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.layer1 = self._stage(width, width, stride=1)
+        self.layer2 = self._stage(width, 2 * width, stride=2)
+        self.layer3 = self._stage(2 * width, 4 * width, stride=2)
+        self.layer4 = self._stage(4 * width, 8 * width, stride=2)
+        self.fc = nn.Linear(8 * width, num_classes)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+    @staticmethod
+    def _stage(before, after, stride):
+        shortcut = None
+        if stride != 1:
+            shortcut = nn.Sequential(nn.Conv2d(before, after, 1, stride, bias=False), nn.BatchNorm2d(after))
+        return nn.Sequential(BasicBlock(before, after, stride, shortcut), BasicBlock(after, after))
+
+    def forward(self, x):  # [B, 3, H, W] -> [B, C]
+        x = torch.relu(self.bn1(self.conv1(x)))
+        x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
+        return self.fc(x.mean(dim=(2, 3)))
+
+
+class ViT(nn.Module):
+    """Vision transformer (arXiv:2010.11929) with a linear head on its CLS token.
+
+    `backbone` is "pretrained" (ViT-B/16 at 224 with ImageNet's weights), "random" (the same, untrained), or a
+    transformers.ViTConfig for one of another size, untrained.
+    """
+
+    def __init__(self, num_classes, backbone="pretrained"):
+        super().__init__()
+        from transformers import ViTConfig, ViTModel  # ten seconds of imports that a ResNet need not pay
+
+        self.arguments = {"num_classes": num_classes, "backbone": backbone}
+        if backbone == "pretrained":
+            self.base = self._pretrained(ViTModel)
+        else:
+            self.base = ViTModel(ViTConfig() if backbone == "random" else backbone, add_pooling_layer=False)
+        self.final = nn.Linear(self.base.config.hidden_size, num_classes)
+        self.input_size = self.base.config.image_size
+
+    @staticmethod
+    def _pretrained(ViTModel):
+        try:
+            return ViTModel.from_pretrained(VIT_WEIGHTS, add_pooling_layer=False)
+        except OSError as error:
+            raise UserError(
+                f"{VIT_WEIGHTS} is not in the HuggingFace cache and could not be fetched; run once with a network, "
+                "or copy the cache from a machine that has it (HF_HOME), or take -vit_init random"
+            ) from error
+
+    def forward(self, x):  # [B, 3, S, S] -> [B, C]
+        return self.final(self.base(pixel_values=x).last_hidden_state[:, 0])
+
+
+NETS = {
+    "ResNet18": lambda num_classes, vit_init: ResNet18(num_classes),
+    "ResNet18Slim": lambda num_classes, vit_init: ResNet18(num_classes, width=16),
+    "ViT": lambda num_classes, vit_init: ViT(num_classes, backbone=vit_init),
+}
+
+
+DECODE_SIZE = {"ResNet18": 32, "ResNet18Slim": 32, "ViT": 224}  # pixels a side to which a folder's images are resized
+
+
+def create(net, num_classes, vit_init="pretrained"):
+    """A network by name as training starts from it."""
+    return NETS[net](num_classes, vit_init)
+
+
+def fresh(model):
+    """The network as `model`'s training started: new random weights (ViT: its backbone as before, a new head)."""
+    return type(model)(**model.arguments).to(next(model.parameters()).device)
+
+
+def untrained(model, pretrained_vit=False):
+    """A network of `model`'s form that has learned nothing; `pretrained_vit` keeps ImageNet's backbone in a ViT."""
+    arguments = dict(model.arguments)
+    if arguments.get("backbone") == "pretrained" and not pretrained_vit:
+        arguments["backbone"] = "random"
+    return type(model)(**arguments).to(next(model.parameters()).device)
+
+
+def checkpoint_path(net, dataset, seed):
+    return Path("checkpoints") / f"{net}-{dataset}-seed{seed}.safetensors"
+
+
+def save(model, path, metadata):
+    """Write the weights with `metadata` (net, dataset, classes, data_hash, seed, recipe, accuracy, commit) beside them."""
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    data = safetensors.torch.save(tensors, {name: json.dumps(value) for name, value in metadata.items()})
+    write_whole(path, data)
+
+
+def read_metadata(path):
+    """The dict that `save` was given; {} for a .pth state dict. UserError where there is no readable checkpoint."""
+    if not os.path.isfile(path):
+        raise UserError(f"no checkpoint at {path}; make one with pretrain_model.py or name another with -weight_path")
+    if Path(path).suffix != ".safetensors":
+        return {}
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            return {name: json.loads(value) for name, value in (file.metadata() or {}).items()}
+    except (safetensors.SafetensorError, json.JSONDecodeError, OSError) as error:
+        raise UserError(f"{path} is no readable checkpoint ({error}); pre-train again or name another") from error
+
+
+def load(path, net, images, vit_init="pretrained"):
+    """The network `net` with the weights at `path`, trained on the training set `images`.
+
+    Returns (model in eval mode, metadata, hex digest of the file). `.pth` files are the authors' ResNet18 state dicts.
+    Raises UserError where the checkpoint is unreadable or belongs to another network, number of classes or data set.
+    """
+    metadata = read_metadata(path)
+    num_classes = len(images.classes)
+    if metadata:
+        expected = {"net": net, "dataset": images.name, "classes": list(images.classes), "data_hash": images.digest}
+        for name, value in expected.items():
+            if metadata.get(name) != value:
+                raise UserError(f"{path} was trained for {_brief(name, metadata.get(name))}, "
+                                f"this run asks for {_brief(name, value)}; name the right checkpoint with -weight_path")  # fmt: skip
+    data = Path(path).read_bytes()
+    if "backbone" in metadata:  # the weights come from the file: no download for what is overwritten at once
+        vit_init = metadata["backbone"]
+    model = NETS[net](num_classes, "random" if net == "ViT" else vit_init)
+    if net == "ViT":
+        model.arguments["backbone"] = vit_init
+    fill(model, path, data)
+    return model.eval(), metadata, sha256(data)
+
+
+def _brief(name, value):
+    return f"{len(value)} classes {', '.join(value[:6])}..." if isinstance(value, list) else f"{name} {str(value)[:20]}"
+
+
+def _state_dict(path, data):
+    try:
+        if Path(path).suffix == ".safetensors":
+            return safetensors.torch.load(data)
+        return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    except Exception as error:  # pickle, zip and safetensors each raise their own kind
+        raise UserError(f"{path} is no readable checkpoint ({type(error).__name__}); name another with -weight_path") from error
+
+
+def fill(model, path, data=None):
+    """Load weights into `model`: by name, or by order, as released checkpoints name the same tensors otherwise."""
+    state, own = _state_dict(path, data or Path(path).read_bytes()), model.state_dict()
+    if set(state) != set(own) and len(state) == len(own):
+        state = dict(zip(own, state.values(), strict=True))
+    if _shapes(state) != _shapes(own):
+        differing = sorted(set(_shapes(own)) ^ set(_shapes(state)))[:2]
+        raise UserError(f"{path} is another network's or has another number of classes ({len(own)} tensors wanted, "
+                        f"{len(state)} found; the first to differ: {differing}); name another with -weight_path")  # fmt: skip
+    model.load_state_dict(state)
+
+
+def _shapes(state):
+    return sorted((name, tuple(tensor.shape)) for name, tensor in state.items())

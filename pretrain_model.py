@@ -1,0 +1,117 @@
+"""Train the network that the forgetting scripts start from.
+
+    python pretrain_model.py -net ResNet18 -dataset Cifar20 -gpu
+
+writes checkpoints/ResNet18-Cifar20-seed0.safetensors. SGD (momentum 0.9, weight decay 5e-4), batch 64, the learning
+rate warmed up over the first epoch and cut to a fifth at each milestone; epochs and milestones as published
+(training.py). Killed at any moment, the same command goes on from the last finished epoch.
+"""
+
+import time
+from pathlib import Path
+
+import torch
+
+import experiment
+import models
+from common import UserError, sha256
+from images import batches
+from metrics import accuracy
+from protocol import PROTOCOLS
+from training import epochs, lr_factor, predict, recipe, sgd
+
+
+def arguments(argv):
+    flags = experiment.parser(__doc__)
+    flags.add_argument("-b", type=int, help="batch size (64)")
+    flags.add_argument("-warm", type=int, help="epochs of warm-up (1)")
+    flags.add_argument("-lr", type=float, help="learning rate (0.1; ViT 0.01)")
+    flags.add_argument("-epochs", type=int, help="default: the published number; milestones scale with it")
+    flags.add_argument("-seed", type=int, default=0)
+    flags.add_argument("-out", help="default checkpoints/{net}-{dataset}-seed{seed}.safetensors")
+    flags.add_argument("-vit_init", choices=["pretrained", "random"], default="pretrained", help="ViT: random for speed tests")
+    flags.add_argument("-force", action="store_true", help="train again though the checkpoint is there")
+    args = flags.parse_args(argv)
+    args.out = Path(args.out or models.checkpoint_path(args.net, args.dataset, args.seed))
+    if args.out.suffix != ".safetensors":
+        raise UserError(f"-out {args.out}: checkpoints are .safetensors files; name it so")
+    return args
+
+
+def main(argv=None):
+    args = arguments(argv)
+    # 1. What is to be learned, and how.
+    train, test = experiment.load_data(args)
+    how = chosen_recipe(args)
+    metadata = {"net": args.net, "dataset": args.dataset, "classes": list(train.classes), "data_hash": train.digest,
+                "seed": args.seed, "recipe": how, "protocol": args.protocol, "device": "cuda" if args.gpu else "cpu"}  # fmt: skip
+    if args.net == "ViT":
+        metadata["backbone"] = args.vit_init
+    if done := finished(args, metadata):
+        return done
+    # 2. Learn it.
+    torch.manual_seed(args.seed)
+    model = models.create(args.net, len(train.classes), args.vit_init).to(experiment.device(args))
+    key = sha256(str(sorted(metadata.items())))[:8]  # another recipe never goes on from this one's state
+    keep, best = (args.out.with_name(f".{args.out.stem}-{key}{end}") for end in (".partial", "-best.safetensors"))
+    accuracy_reached, seconds_per_epoch = learn(model, train, test, how, args, keep, best)
+    # 3. Keep it.
+    metadata.update(accuracy=accuracy_reached, seconds_per_epoch=seconds_per_epoch, commit=experiment.commit(),
+                    versions=experiment.versions())  # fmt: skip
+    models.save(model, args.out, metadata)
+    for path in (keep, best):
+        path.unlink(missing_ok=True)
+    print(f"{args.net} on {args.dataset}: {metadata['accuracy']:.2f} % of the test images right; {args.out}")
+    return metadata
+
+
+def chosen_recipe(args):
+    """The published recipe with the flags' values in it; milestones keep their share of the epochs."""
+    how = recipe(args.net, args.dataset)
+    for name, value in {"epochs": args.epochs, "lr": args.lr, "warm": args.warm, "batch_size": args.b}.items():
+        if value is not None:
+            if not value > 0 and name != "warm" or value < 0:
+                raise UserError(f"{name} = {value}: it must be positive")
+            if name == "epochs":
+                how["milestones"] = [round(milestone * value / how["epochs"]) for milestone in how["milestones"]]
+            how[name] = value
+    return how
+
+
+def finished(args, metadata):
+    """The metadata of the checkpoint that this very command has made before, or None; UserError where another lies there."""
+    if args.force or not args.out.exists():
+        return None
+    there = models.read_metadata(args.out)
+    differing = [name for name, value in metadata.items() if name != "device" and there.get(name) != value]
+    if differing:
+        raise UserError(f"{args.out} was trained otherwise ({', '.join(differing)} differ); name another file with -out "
+                        "or replace it with -force")  # fmt: skip
+    print(f"done before: {args.out}, {there['accuracy']:.2f} % of the test images right (-force trains again)")
+    return there
+
+
+def learn(model, train, test, how, args, keep, best_path):
+    """Train by the recipe, going on from `keep`; returns (test accuracy in percent, seconds per epoch)."""
+
+    def test_accuracy():
+        return accuracy(predict(model, batches(test, model, 256)), test.labels.to(experiment.device(args)))
+
+    data = batches(train, model, how["batch_size"], shuffle=True, augment=True)
+    keeps_best = PROTOCOLS[args.protocol].checkpoint_is_best_on_test
+    best = models.read_metadata(best_path)["accuracy"] if best_path.exists() else -1.0
+    seconds, start = [], time.perf_counter()
+    for _ in epochs(model, data, sgd(model, how["lr"]), how["epochs"], keep=keep, what=f"pre-training {args.net}",
+                    factor=lambda step: lr_factor(step, len(data), how["warm"], how["milestones"])):  # fmt: skip
+        seconds.append(time.perf_counter() - start)
+        if keeps_best and (now := test_accuracy()) > best:
+            best = now
+            models.save(model, best_path, {"accuracy": best})
+        start = time.perf_counter()
+    if keeps_best:
+        models.fill(model, best_path)
+    return test_accuracy(), sum(seconds) / max(1, len(seconds))
+
+
+if __name__ == "__main__":
+    experiment.run_script(main)

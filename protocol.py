@@ -1,0 +1,40 @@
+"""The places where the authors' released code departs from the paper, each with a name; both readings run."""
+
+from dataclasses import asdict, dataclass
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """False is what the paper says, done correctly; True replays the released code.
+
+    | field | released code (True) | paper (False) |
+    |---|---|---|
+    | retrain_resets_last_layer_only | retrain re-initialises the last layer alone | a fresh network |
+    | retrain_by_short_recipe | lr 0.01, warm-up over two epochs to 0.02, plain images, the task's batch size | pre-training's own recipe |
+    | accuracy_averages_batches | unweighted mean of the batches' accuracies | correct / N |
+    | zrf_by_elementwise_kl | KL(m||p) and KL(m||q), divided by N C; untrained network in train mode | Jensen-Shannon / N, eval mode |
+    | unsir_uses_three_noises | 3 of the 32 noise images are used; trained in train mode | all 32; eval mode |
+    | untrained_vit_is_pretrained | "untrained" ViT: ImageNet's backbone under a random head | random weights |
+    | checkpoint_is_best_on_test | pre-training keeps the epoch that is best on the test set | the last epoch |
+    | pins_is_tested_on_training_images | Pins' test set is its training set | a disjoint stratified split |
+    | full_set_ends_with_forget_set | class tasks' D: D_r by class, then D_f | D by class |
+    """
+
+    retrain_resets_last_layer_only: bool
+    retrain_by_short_recipe: bool
+    accuracy_averages_batches: bool
+    zrf_by_elementwise_kl: bool
+    unsir_uses_three_noises: bool
+    untrained_vit_is_pretrained: bool
+    checkpoint_is_best_on_test: bool
+    pins_is_tested_on_training_images: bool
+    full_set_ends_with_forget_set: bool
+
+    @property
+    def name(self):
+        return "paper" if self == PAPER else "released" if self == RELEASED else str(asdict(self))
+
+
+PAPER = Protocol(*[False] * 9)
+RELEASED = Protocol(*[True] * 9)
+PROTOCOLS = {"paper": PAPER, "released": RELEASED}

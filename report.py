@@ -1,0 +1,178 @@
+"""Records into tables (Markdown, CSV) and plots (PNG).
+
+    python report.py results
+
+reads every record under results/, prints the tables and writes results/report.md, report.csv and a plot a task.
+Rows are methods, retrain first: its values are what unlearning should reach. Mean ± standard deviation are over seeds.
+"""
+
+import argparse
+import csv
+import io
+import statistics
+import sys
+from pathlib import Path
+
+import records
+from common import UserError, write_whole
+
+SCORES = {"D_r %": "RetainTestAcc", "D_f %": "Df", "MIA %": "MIA"}
+MEANING = {
+    "D_r %": "accuracy on what is kept\n(test images, %)",
+    "D_f %": "accuracy on what is forgotten\n(%)",
+    "MIA %": "forgotten images judged\nto be members (%)",
+}
+TASKS = {"full_class": "one class", "sub_class": "one sub-class", "random": "random images"}
+GROUP = ("net", "dataset", "train_seed", "protocol")
+SETTINGS = ("b", "alpha", "lambda", "importance")
+
+
+def grouped(found):
+    """{(task, net, dataset, train_seed, protocol): {forgotten: {method label: its records, one a seed}}}."""
+    tables = {}
+    for record in found:
+        config = record["config"]
+        rows = tables.setdefault((record["task"], *[config[k] for k in GROUP]), {}).setdefault(config["forget"], {})
+        settings = (record["weights_hash"], record["data_hash"], *[config[k] for k in SETTINGS])
+        rows.setdefault((config["method"], settings), []).append(record)
+    return {table: {forgotten: _labelled(rows) for forgotten, rows in sections.items()} for table, sections in tables.items()}
+
+
+def _labelled(rows):
+    """Rows in the order retrain, baseline, the rest; a method that ran with several settings says them."""
+    first = {"retrain": 0, "baseline": 1}
+    methods = [method for method, _ in rows]
+    labelled = {}
+    for method, settings in sorted(rows, key=lambda row: (first.get(row[0], 2), row[0], str(row[1]))):
+        label = method
+        if methods.count(method) > 1:
+            weights, _, *values = settings
+            label += f" ({', '.join(f'{k} {v}' for k, v in zip(SETTINGS, values, strict=True))}, weights {weights[:6]})"
+        labelled[label] = rows[method, settings]
+    return labelled
+
+
+def summary(rows):
+    """The numbers of one table row: mean and sample standard deviation (None for one seed) of each column, and n."""
+    columns = {name: [row["scores"][key] for row in rows] for name, key in SCORES.items()}
+    columns["seconds"] = [row["seconds"]["method"] for row in rows]
+    columns["I_D s"] = [row["seconds"]["full_importance"] for row in rows if row["seconds"]["full_importance"] is not None]
+    columns["selected %"] = [100 * row["selected"] for row in rows if row["selected"] is not None]
+    numbers = {name: (statistics.fmean(v), statistics.stdev(v) if len(v) > 1 else None) for name, v in columns.items() if v}
+    return numbers, len(rows)
+
+
+def cells(label, numbers, n):
+    """One row of a table as text."""
+    texts = [label]
+    for name in SCORES:
+        mean, deviation = numbers[name]
+        texts.append(f"{mean:.2f}" + (f" ± {deviation:.2f}" if deviation is not None else ""))
+    texts += [f"{numbers[name][0]:.3g}" if name in numbers else "" for name in ("seconds", "I_D s", "selected %")]
+    return [*texts, str(n)]
+
+
+def markdown(tables):
+    """All tables as Markdown that also reads well as plain text."""
+    lines = []
+    for (task, net, dataset, train_seed, protocol), sections in tables.items():
+        lines += [f"## Forget {TASKS[task]}: {net} on {dataset} (training seed {train_seed}, protocol {protocol})", ""]
+        for forgotten, rows in sections.items():
+            table = [["method", *SCORES, "seconds", "I_D s", "selected %", "n"]]
+            table += [cells(label, *summary(records_of_row)) for label, records_of_row in rows.items()]
+            widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+            table.insert(1, ["-" * width for width in widths])
+            share = " of the training images" if task == "random" else ""
+            lines += [f"Forgotten: {forgotten}{share}", ""]
+            lines += ["| " + " | ".join(t.ljust(w) for t, w in zip(row, widths, strict=True)) + " |" for row in table]
+            lines.append("")
+    return "\n".join([*lines, LEGEND, ""])
+
+
+LEGEND = """\
+D_r: accuracy on the test images of what is kept. D_f: accuracy on the test images of what is forgotten (random: on the
+forgotten images themselves). MIA: forgotten training images that an attack judges to have been trained on. retrain is
+the target: closer to its row is better, in each column. seconds: the method alone; I_D s: SSD's importances over the
+whole training set, paid once per trained network. selected: parameters that were dampened. n: seeds; ± is the sample
+standard deviation over them."""
+
+
+def csv_text(tables):
+    """All tables as one CSV: a line per row, mean and standard deviation in columns of their own."""
+    names = [*SCORES, "seconds", "I_D s", "selected %"]
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(["task", *GROUP, "forget", "method", "n", *[f"{name} {what}" for name in names for what in ("mean", "std")]])
+    for table, sections in tables.items():
+        for forgotten, rows in sections.items():
+            for label, records_of_row in rows.items():
+                numbers, n = summary(records_of_row)
+                values = [value for name in names for value in numbers.get(name, (None, None))]
+                writer.writerow([*table, forgotten, label, n, *values])
+    return out.getvalue()
+
+
+def plot(table, sections):
+    """One task as PNG bytes: a row a forgotten class, a panel a score, a dot a method, retrain's value as a line."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    task, net, dataset, *_ = table
+    heights = [0.9 + 0.24 * len(rows) for rows in sections.values()]
+    figure, axes = plt.subplots(len(sections), 3, figsize=(9, sum(heights) + 1.1), sharex="col", squeeze=False,
+                                layout="constrained", height_ratios=heights)  # fmt: skip
+    for row_axes, (forgotten, rows) in zip(axes, sections.items(), strict=True):
+        summaries = {label: summary(records_of_row)[0] for label, records_of_row in rows.items()}
+        for axis, score in zip(row_axes, SCORES, strict=True):
+            _panel(axis, summaries, score)
+        row_axes[0].set_title(f"forget {forgotten}", loc="left", fontsize=10, fontweight="bold")
+        for axis in row_axes[1:]:
+            axis.set_yticklabels([])
+    for axis, score in zip(axes[-1], SCORES, strict=True):
+        axis.set_xlabel(MEANING[score], fontsize=9)
+        axis.set_xlim(-5, 105)
+    figure.suptitle(f"{net} on {dataset}: forget {TASKS[task]}. Closest to retrain's dashed line is best.", fontsize=11)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=150)
+    plt.close(figure)
+    return buffer.getvalue()
+
+
+def _panel(axis, summaries, score):
+    colours = {"retrain": "#000000", "baseline": "#888888"}
+    for height, (label, numbers) in enumerate(summaries.items()):
+        mean, deviation = numbers[score]
+        colour = colours.get(label, "#0072B2")
+        axis.errorbar(mean, height, xerr=deviation, fmt="o", markersize=6, capsize=3, color=colour, zorder=3)
+        if label == "retrain":
+            axis.axvline(mean, color=colour, linestyle="--", linewidth=1, zorder=1)
+    axis.set_yticks(range(len(summaries)), list(summaries), fontsize=9)
+    axis.set_ylim(len(summaries) - 0.5, -0.5)
+    axis.grid(axis="x", color="#dddddd")
+    axis.spines[["top", "right"]].set_visible(False)
+
+
+def main(argv=None):
+    flags = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    flags.add_argument("results", nargs="?", default="results", help="folder with records (default: results)")
+    folder = Path(flags.parse_args(argv).results)
+    tables = grouped(records.read_all(folder))
+    text = markdown(tables)
+    print(text)
+    write_whole(folder / "report.md", text.encode())
+    write_whole(folder / "report.csv", csv_text(tables).encode())
+    plots = []
+    for table, sections in tables.items():
+        plots.append(folder / f"report-{'-'.join(map(str, table))}.png")
+        write_whole(plots[-1], plot(table, sections))
+    print("tables:", folder / "report.md", folder / "report.csv", "\nplots: ", *plots)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)

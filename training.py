@@ -1,0 +1,116 @@
+"""The one training loop and the one inference loop."""
+
+import io
+import math
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+
+from common import UserError, progress, write_whole
+
+RECIPES = {  # (network, data set): epochs, milestones; the published ones, then ours for the small sets and networks
+    ("ResNet18", "Cifar100"): (200, (60, 120, 160)),
+    ("ResNet18", "PinsFaceRecognition"): (200, (60, 120, 160)),
+    ("ResNet18", "Cifar20"): (40, (15, 30, 35)),
+    ("ResNet18", "Cifar10"): (20, (8, 12, 16)),
+    ("ViT", "Cifar10"): (8, (7,)),
+    ("ViT", "Cifar100"): (8, (7,)),
+    ("ViT", "Cifar20"): (9, (8,)),
+}
+OTHER = {"ResNet18": (20, (8, 12, 16)), "ResNet18Slim": (20, (8, 12, 16)), "ViT": (8, (7,))}
+LEARNING_RATE = {"ResNet18": 0.1, "ResNet18Slim": 0.1, "ViT": 0.01}
+
+
+def recipe(net, dataset):
+    """Pre-training's published settings as a dict: epochs, milestones, lr, warm, batch_size."""
+    epochs, milestones = RECIPES.get((net, dataset), OTHER[net])
+    return {"epochs": epochs, "milestones": list(milestones), "lr": LEARNING_RATE[net], "warm": 1, "batch_size": 64}
+
+
+def lr_factor(step, steps_per_epoch, warm, milestones):
+    """What multiplies the learning rate at a step: a line from 0 over `warm` epochs, then 0.2 at each milestone passed."""
+    epoch = step / steps_per_epoch
+    return epoch / warm if epoch < warm else 0.2 ** sum(epoch >= milestone for milestone in milestones)
+
+
+def sgd(model, lr):
+    """The optimiser of pre-training, retrain and finetune."""
+    return torch.optim.SGD(model.parameters(), lr, momentum=0.9, weight_decay=5e-4)
+
+
+def cross_entropy(model, x, y):
+    return F.cross_entropy(model(x), y)
+
+
+def epochs(model, batches, optimizer, count, *, loss=cross_entropy, factor=None, what="training", keep=None):
+    """Train for `count` epochs, yielding (epochs done, mean loss) after each; the model is then in train mode.
+
+    loss(model, x, y) -> scalar; factor(step) multiplies the optimiser's learning rates. With `keep`, a file: the state
+    after each epoch is written there once the caller comes back for the next, and training goes on from it where it
+    lies. On a CPU an interrupted training then ends with bitwise the same weights. UserError where the loss diverges.
+    """
+    base_lr = [group["lr"] for group in optimizer.param_groups]
+    done = _resume(keep, model, optimizer) if keep else 0
+    step = done * len(batches)
+    with progress(None, what, count * len(batches)) as bar:
+        bar.update(step)
+        while done < count:
+            model.train()
+            total = 0.0
+            for x, y in batches:
+                for group, lr in zip(optimizer.param_groups, base_lr, strict=True):
+                    group["lr"] = lr * factor(step) if factor else lr
+                value = loss(model, x, y)
+                optimizer.zero_grad()
+                value.backward()
+                optimizer.step()
+                total += value.detach()
+                step += 1
+                bar.update()
+            optimizer.zero_grad()
+            done += 1
+            mean = float(total) / len(batches)
+            if not math.isfinite(mean):
+                raise UserError(f"{what}: the loss is {mean} after {done} epochs; lower the learning rate (-lr)")
+            yield done, mean
+            if keep:
+                _keep(keep, model, optimizer, done)
+
+
+def fit(model, batches, optimizer, count, **options):
+    """Train to the end (see `epochs`); returns the model in eval mode."""
+    for _ in epochs(model, batches, optimizer, count, **options):
+        pass
+    return model.eval()
+
+
+def _keep(path, model, optimizer, done):
+    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+    state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "epochs": done,
+             "random": torch.get_rng_state(), "cuda_random": cuda}  # fmt: skip
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    write_whole(path, buffer.getvalue())
+
+
+def _resume(path, model, optimizer):
+    if not Path(path).exists():
+        return 0
+    state = torch.load(path, map_location="cpu", weights_only=True)
+    model.load_state_dict(state["model"])
+    optimizer.load_state_dict(state["optimizer"])
+    torch.set_rng_state(state["random"])
+    if state["cuda_random"] and torch.cuda.is_available():
+        torch.cuda.set_rng_state_all(state["cuda_random"])
+    print(f"going on after epoch {state['epochs']}, kept in {path}")
+    return state["epochs"]
+
+
+@torch.no_grad()
+def predict(model, batches, *, train_mode=False):
+    """The logits [N, C] of every image; `train_mode` lets BatchNorm normalise by each batch's own statistics."""
+    model.train(train_mode)
+    logits = torch.cat([model(x) for x, _ in batches])
+    model.eval()
+    return logits
