@@ -50,3 +50,15 @@ def progress(items, what, total=None):
     """Iterate with a bar that shows itself only where the work takes longer than two seconds (in a log file: seldom)."""
     interval = 0.1 if sys.stderr.isatty() else 30
     return tqdm(items, desc=what, total=total, delay=2, leave=False, dynamic_ncols=True, mininterval=interval)
+
+
+def run_script(main):
+    """Run a script's main(): one line and exit code 2 for what the user can mend, exit code 130 for Ctrl-C."""
+    try:
+        main()
+    except UserError as error:
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("stopped; what is finished is kept, the same command goes on", file=sys.stderr)
+        sys.exit(130)

@@ -214,9 +214,9 @@ def _split_by_label(train, test, labels, test_labels, forgotten, forget_class, w
 
 def split_random(train, test, forget_perc, seed, *, protocol=PAPER):
     """Forget a share of the training images, drawn by `seed` alone: ceil(share * N) of them (0.00165 of 50,000: 83)."""
-    count = math.ceil(forget_perc * len(train) - 1e-9)
+    count = math.ceil(forget_perc * len(train) - 1e-9) if 0 < forget_perc < 1 else 0
     if not 0 < count < len(train):
-        raise UserError(f"-forget_perc {forget_perc} would forget {count} of {len(train)} images; name a share between 0 and 1")
+        raise UserError(f"-forget_perc {forget_perc} of {len(train)} images is none or all of them; name a share between 0 and 1")
     drawn = torch.randperm(len(train), generator=torch.Generator().manual_seed(seed))
     forget, retain = drawn[:count], drawn[count:]
     order = torch.randperm(len(train), generator=torch.Generator().manual_seed(0))  # the same whatever is forgotten

@@ -4,7 +4,6 @@ import argparse
 import inspect
 import platform
 import subprocess
-import sys
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -34,7 +33,7 @@ def parser(doc):
     flags.error = _refuse
     flags.add_argument("-net", required=True, choices=list(models.NETS))
     flags.add_argument("-dataset", required=True, choices=list(datasets.SETS))
-    flags.add_argument("-data", default="data", metavar="DIR", help="where data sets lie; Folder: DIR/train/<class>/, DIR/test/<class>/")
+    flags.add_argument("-data", default="data", metavar="DIR", help="where data sets lie; Folder: holds train/CLASS/, test/CLASS/")
     flags.add_argument("-classes", type=int, help="checked against the data (the released scripts need it)")
     flags.add_argument("-gpu", action="store_true", help="use the GPU")
     flags.add_argument("-protocol", choices=list(PROTOCOLS), default="paper", help="protocol.py: where the released code departs")
@@ -167,8 +166,9 @@ def _unused(args, flag):
 def _forgotten(args, split):
     if args.task == "random":
         return f"{args.forget_perc:g}"
-    names, labels = (split.full.classes, split.forget.labels) if split.whole else (split.full.fine_classes, split.forget.fine_labels)
-    return names[int(labels[0])]
+    if split.whole:
+        return split.full.classes[split.forget_class]
+    return split.full.fine_classes[int(split.forget.fine_labels[0])]
 
 
 def _safe(name):
@@ -239,16 +239,3 @@ def commit():
         return subprocess.run(call, capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return None
-
-
-def run_script(main):
-    """Run a script's main(): exit code 2 and one line for what the user can mend, 130 for Ctrl-C."""
-    try:
-        main()
-    except UserError as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        print("stopped; what is finished is kept, the same command goes on", file=sys.stderr)
-        sys.exit(130)
-

@@ -8,6 +8,7 @@ needs the checkpoint that pretrain_model.py leaves and writes one record under r
 
 import datasets
 import experiment
+from common import run_script
 from methods import METHODS
 from protocol import PROTOCOLS
 
@@ -41,4 +42,4 @@ def main(argv=None):
 
 
 if __name__ == "__main__":
-    experiment.run_script(main)
+    run_script(main)

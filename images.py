@@ -95,7 +95,10 @@ class Batches:
 
 
 def batches(images, model, batch_size, *, shuffle=False, augment=False, what=""):
-    """Batches of `images` as `model` wants them: on its device, at its input size (its own or the images'); a progress bar where `what` is said."""
+    """Batches of `images` as `model` wants them: on its device, at its input size (a ResNet's is the images' own).
+
+    what: a name for the progress bar; none where it is empty.
+    """
     device = next(model.parameters()).device
     size = getattr(model, "input_size", None) or images.augmentation.crop
     return Batches(images, batch_size, device, size, shuffle, augment, what)

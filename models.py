@@ -149,7 +149,7 @@ def load(path, net, images, vit_init="pretrained"):
         for name, value in expected.items():
             if metadata.get(name) != value:
                 raise UserError(f"{path} was trained for {_brief(name, metadata.get(name))}, "
-                                f"this run asks for {_brief(name, value)}; name the right checkpoint with -weight_path")  # fmt: skip
+                                f"this run asks for {_brief(name, value)}; name the right one with -weight_path")  # fmt: skip
     data = Path(path).read_bytes()
     if "backbone" in metadata:  # the weights come from the file: no download for what is overwritten at once
         vit_init = metadata["backbone"]

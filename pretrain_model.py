@@ -14,7 +14,7 @@ import torch
 
 import experiment
 import models
-from common import UserError, sha256
+from common import UserError, run_script, sha256
 from images import batches
 from metrics import accuracy
 from protocol import PROTOCOLS
@@ -70,8 +70,8 @@ def chosen_recipe(args):
     how = recipe(args.net, args.dataset)
     for name, value in {"epochs": args.epochs, "lr": args.lr, "warm": args.warm, "batch_size": args.b}.items():
         if value is not None:
-            if not value > 0 and name != "warm" or value < 0:
-                raise UserError(f"{name} = {value}: it must be positive")
+            if value < 0 or (name != "warm" and not value > 0):
+                raise UserError(f"-{name} {value}: it must be positive")
             if name == "epochs":
                 how["milestones"] = [round(milestone * value / how["epochs"]) for milestone in how["milestones"]]
             how[name] = value
@@ -114,4 +114,4 @@ def learn(model, train, test, how, args, keep, best_path):
 
 
 if __name__ == "__main__":
-    experiment.run_script(main)
+    run_script(main)

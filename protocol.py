@@ -10,9 +10,9 @@ class Protocol:
     | field | released code (True) | paper (False) |
     |---|---|---|
     | retrain_resets_last_layer_only | retrain re-initialises the last layer alone | a fresh network |
-    | retrain_by_short_recipe | lr 0.01, warm-up over two epochs to 0.02, plain images, the task's batch size | pre-training's own recipe |
+    | retrain_by_short_recipe | lr 0.01, two epochs of warm-up to 0.02, plain images, the task's batches | pre-training's recipe |
     | accuracy_averages_batches | unweighted mean of the batches' accuracies | correct / N |
-    | zrf_by_elementwise_kl | KL(m||p) and KL(m||q), divided by N C; untrained network in train mode | Jensen-Shannon / N, eval mode |
+    | zrf_by_elementwise_kl | KL(m||p) and KL(m||q), over N C; untrained network in train mode | Jensen-Shannon, eval mode |
     | unsir_uses_three_noises | 3 of the 32 noise images are used; trained in train mode | all 32; eval mode |
     | untrained_vit_is_pretrained | "untrained" ViT: ImageNet's backbone under a random head | random weights |
     | checkpoint_is_best_on_test | pre-training keeps the epoch that is best on the test set | the last epoch |

@@ -10,11 +10,10 @@ import argparse
 import csv
 import io
 import statistics
-import sys
 from pathlib import Path
 
 import records
-from common import UserError, write_whole
+from common import run_script, write_whole
 
 SCORES = {"D_r %": "RetainTestAcc", "D_f %": "Df", "MIA %": "MIA"}
 MEANING = {
@@ -171,8 +170,4 @@ def main(argv=None):
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+    run_script(main)

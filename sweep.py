@@ -13,8 +13,7 @@ import sys
 import traceback
 from pathlib import Path
 
-from common import UserError
-from experiment import run_script
+from common import UserError, run_script
 
 SCRIPTS = ("pretrain_model", "forget_full_class_main", "forget_sub_class_main", "forget_random_main")
 

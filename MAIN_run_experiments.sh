@@ -1,0 +1,73 @@
+#!/usr/bin/env bash
+# The paper's experiments, each a command line handed to sweep.py; what is done already is not done again.
+#
+#   ./MAIN_run_experiments.sh 0       the whole grid on GPU 0
+#   ./MAIN_run_experiments.sh cpu     the same on the CPU (weeks)
+#   ./MAIN_run_experiments.sh demo    two digits, two sub-classes and a random set, on the CPU in minutes
+set -euo pipefail
+cd "$(dirname "$0")"
+
+SEEDS=(0 1 2)                                       # of the unlearning; one trained network serves them all
+NETS=(ResNet18 ViT)
+METHODS=(baseline retrain finetune ssd lfssd)
+CIFAR20_CLASSES=(vehicle2 veg people electrical_devices natural_scenes)
+CIFAR100_CLASSES=(rocket mushroom baby lamp sea)    # also the sub-classes of CIFAR-20
+FACES=(1 10 20 30 40)                               # Pins' folders by number
+FORGET_PERC=0.00165                                 # 83 of CIFAR-10's 50,000 images
+DATA=${DATA:-data}
+RESULTS=${RESULTS:-results}
+PROTOCOL=${PROTOCOL:-paper}
+
+DEMO_SEEDS=(0 1)
+DEMO_DIGITS=(2 7)                                   # why these two: README, "The demo"
+DEMO_PERC=0.02                                      # 29 of 1,437 images
+
+PYTHON=${PYTHON:-python}
+[ -x .venv/bin/python ] && PYTHON=.venv/bin/python
+
+pretrain() { echo "pretrain_model.py -net $1 -dataset $2 ${*:3} $COMMON"; }
+forget() { # script, net, data set, what to forget, seeds
+  local method seed
+  for method in "${METHODS[@]}"; do
+    for seed in $5; do
+      echo "forget_$1_main.py -net $2 -dataset $3 $4 -method $method -seed $seed -results $RESULTS $FLAGS $COMMON"
+    done
+  done
+}
+
+paper() {
+  local net class
+  for net in "${NETS[@]}"; do
+    pretrain "$net" Cifar20                         # one of 20 super-classes
+    for class in "${CIFAR20_CLASSES[@]}"; do forget full_class "$net" Cifar20 "-forget_class $class" "${SEEDS[*]}"; done
+    # one of the 100 fine classes within its super-class
+    for class in "${CIFAR100_CLASSES[@]}"; do forget sub_class "$net" Cifar20 "-forget_class $class" "${SEEDS[*]}"; done
+    pretrain "$net" Cifar100                        # one of 100 classes
+    for class in "${CIFAR100_CLASSES[@]}"; do forget full_class "$net" Cifar100 "-forget_class $class" "${SEEDS[*]}"; done
+    pretrain "$net" Cifar10                         # random images
+    forget random "$net" Cifar10 "-forget_perc $FORGET_PERC" "${SEEDS[*]}"
+  done
+  pretrain ResNet18 PinsFaceRecognition             # one of 105 faces
+  for class in "${FACES[@]}"; do forget full_class ResNet18 PinsFaceRecognition "-forget_class $class" "${SEEDS[*]}"; done
+}
+
+demo() {
+  local digit net=ResNet18Slim
+  pretrain $net Digits
+  pretrain $net DigitShapes
+  for digit in "${DEMO_DIGITS[@]}"; do forget full_class $net Digits "-forget_class $digit" "${DEMO_SEEDS[*]}"; done
+  for digit in "${DEMO_DIGITS[@]}"; do forget sub_class $net DigitShapes "-forget_class $digit" "${DEMO_SEEDS[*]}"; done
+  forget random $net Digits "-forget_perc $DEMO_PERC" "${DEMO_SEEDS[*]}"
+}
+
+FLAGS=""
+case "${1:-}" in
+  demo) COMMON="" RESULTS=results/demo FLAGS="-wandb disabled"; grid=demo ;;
+  cpu) COMMON="-data $DATA -protocol $PROTOCOL"; grid=paper ;;
+  [0-9]*) COMMON="-data $DATA -protocol $PROTOCOL -gpu"; export CUDA_VISIBLE_DEVICES=$1; grid=paper ;;
+  *) sed -n '2,6s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+esac
+status=0
+$grid | "$PYTHON" sweep.py || status=$?             # a failed run does not keep the others from the report
+"$PYTHON" report.py "$RESULTS"
+exit $status
