@@ -24,7 +24,7 @@ def test_digits_are_the_whole_bunch_in_two_stratified_parts():
     shapes, _ = datasets.load("DigitShapes")
     assert torch.equal(shapes.fine_labels, train.labels)
     names = [shapes.classes[int(shapes.labels[shapes.fine_labels == digit].unique())] for digit in range(10)]
-    assert names == "round straight curved curved straight curved round straight round round".split()
+    assert names == ["round", "straight", "curved", "curved", "straight", "curved", "round", "straight", "round", "round"]
 
 
 def test_every_fifth_keeps_copies_of_an_image_together():
@@ -221,7 +221,7 @@ def test_cifar20_refuses_other_coarse_labels(tmp_path, monkeypatch):
 
 
 def test_cifar20_map_has_every_fine_label_once():
-    assert sorted(sum(datasets.CIFAR20_COARSE, [])) == list(range(100))
+    assert sorted(fine for members in datasets.CIFAR20_COARSE for fine in members) == list(range(100))
 
 
 def test_no_network_says_what_to_fetch(tmp_path, monkeypatch):

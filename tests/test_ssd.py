@@ -230,5 +230,7 @@ def test_nothing_is_selected_above_the_ceiling():
 def test_import_needs_torch_alone():
     code = "import sys; before = set(sys.modules); import torch; torch_brings = set(sys.modules); import ssd; " \
            "print(sorted(n for n in set(sys.modules) - torch_brings if not n.startswith('torch.')))"  # fmt: skip
-    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ssd.__file__.rsplit("/", 1)[0])
+    out = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ssd.__file__.rsplit("/", 1)[0]
+    )
     assert out.stdout.strip() == "['ssd']"

@@ -1,0 +1,54 @@
+"""The house rules that a machine can check: one-way imports, README snippets that run, line endings."""
+
+import ast
+import re
+import subprocess
+import sys
+
+import pytest
+from conftest import ROOT
+
+ORDER = ["common", "protocol", "images", "folders", "datasets", "models", "training", "metrics", "ssd", "importances",
+         "records", "mirror", "methods", "experiment", "pretrain_model", "forget_full_class_main", "forget_sub_class_main",
+         "forget_random_main", "sweep", "report"]  # fmt: skip
+
+
+def imported(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.split(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module.split(".")[0]
+
+
+def test_every_file_imports_only_from_files_above_it():
+    files = {path.stem: [path] for path in ROOT.glob("*.py")} | {"methods": list((ROOT / "methods").glob("*.py"))}
+    assert sorted(files) == sorted(ORDER)
+    for name, paths in files.items():
+        above = ORDER[: ORDER.index(name) + (name == "methods")]
+        for path in paths:
+            below = {other for other in imported(path) if other in ORDER and other not in above}
+            assert not below, f"{path.name} imports {below}"
+    assert set(imported(ROOT / "ssd.py")) == {"warnings", "contextlib", "torch"}
+    assert {n for n in imported(ROOT / "report.py") if n in ORDER} == {"common", "records"}
+
+
+SNIPPETS = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
+
+
+@pytest.mark.parametrize("number", range(len(SNIPPETS)))
+def test_readme_snippets_run(number, tmp_path):
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", SNIPPETS[number]], cwd=tmp_path, capture_output=True,
+                          text=True, timeout=200, env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"})  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    wanted = re.findall(r"# prints (.*)", SNIPPETS[number])
+    assert done.stdout.split("\n")[: len(wanted)] == wanted
+
+
+def test_readme_shows_ssd_on_a_toy_and_on_a_torchvision_model():
+    assert len(SNIPPETS) >= 2 and any("torchvision" in snippet for snippet in SNIPPETS)
+
+
+def test_shell_scripts_have_unix_line_endings():
+    for path in (ROOT / "MAIN_run_experiments.sh", ROOT / ".ci" / "run"):
+        assert b"\r" not in path.read_bytes() and path.read_bytes().startswith(b"#!/usr/bin/env bash\n")

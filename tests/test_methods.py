@@ -1,0 +1,117 @@
+"""The contract that every method keeps, on every task and network; and what each must not get wrong."""
+
+import inspect
+
+import pytest
+import torch
+from test_models import tiny_vit
+
+import datasets
+import models
+from methods import METHODS, finetune, retrain
+from methods import ssd as dampening
+from protocol import PAPER, RELEASED
+
+RECIPE = {"epochs": 1, "milestones": [], "lr": 0.05, "warm": 1, "batch_size": 32}
+SETTINGS = {"alpha": 2, "lam": 1, "batch_size": 32, "recipe": RECIPE}
+NETWORKS = {"ResNet18": lambda: models.ResNet18(10, width=8), "ViT": tiny_vit}
+
+
+def small_split(task):
+    train, test = datasets.load("DigitShapes" if task == "sub_class" else "Digits")
+    train, test = train.take(torch.arange(0, len(train), 5)), test.take(torch.arange(0, len(test), 5))
+    if task == "random":
+        return datasets.split_random(train, test, 0.1, 0)
+    return (datasets.split_class if task == "full_class" else datasets.split_sub_class)(train, test, "7")
+
+
+def settings_for(method):
+    return {name: value for name, value in SETTINGS.items() if name in inspect.signature(METHODS[method]).parameters}
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("task", ["full_class", "sub_class", "random"])
+@pytest.mark.parametrize("network", NETWORKS)
+def test_contract(method, task, network):
+    torch.manual_seed(0)
+    split, model = small_split(task), NETWORKS[network]()
+    result = METHODS[method](model, split, **settings_for(method))
+    assert type(result) is type(model) and not result.training
+    with torch.no_grad():
+        assert torch.isfinite(result(torch.randn(2, 3, 16, 16))).all()
+    assert all(torch.isfinite(p).all() and p.requires_grad and p.grad is None for p in result.parameters())
+    assert not any(m._forward_hooks or m._forward_pre_hooks or m._backward_hooks for m in result.modules())
+
+
+def test_every_method_says_its_source_or_idea():
+    for name, method in METHODS.items():
+        module = inspect.getmodule(method)
+        assert module.__doc__ and method.__doc__, name
+        kinds = [p.kind for p in list(inspect.signature(method).parameters.values())[2:]]
+        assert set(kinds) <= {inspect.Parameter.KEYWORD_ONLY}, name
+
+
+def test_retrain_shares_nothing_with_the_original_and_never_sees_a_forgotten_image(monkeypatch):
+    torch.manual_seed(0)
+    split, model = small_split("full_class"), models.ResNet18(10, width=8)
+    METHODS["finetune"](model, split, batch_size=32, epochs=1)  # so that every statistic is one of training
+    seen = []
+    plain = retrain.batches
+    monkeypatch.setattr(retrain, "batches", lambda images, *args, **kw: seen.append((images, kw)) or plain(images, *args, **kw))
+    result = retrain.unlearn(model, split, recipe=RECIPE, batch_size=64)
+    for (name, before), after in zip(model.state_dict().items(), result.state_dict().values(), strict=True):
+        if "num_batches" not in name:
+            assert (before != after).any(), name
+    assert [(images is split.retain, kw) for images, kw in seen] == [(True, {"shuffle": True, "augment": True})]
+    assert not set(split.retain.index.tolist()) & set(split.forget.index.tolist())
+
+
+def test_released_retrain_keeps_all_but_the_last_layer_and_its_rate_is_traced(monkeypatch):
+    torch.manual_seed(0)
+    split, model = small_split("full_class"), models.ResNet18(10, width=8)
+    start, rates = {}, []
+    plain = retrain.fit
+
+    def traced(network, data, optimizer, epochs, *, factor, what):
+        start.update({name: tensor.clone() for name, tensor in network.state_dict().items()})
+        rates.extend(optimizer.param_groups[0]["lr"] * factor(step) for step in range(epochs * len(data)))
+        rates.append(data)
+        return plain(network, data, optimizer, 1, factor=factor, what=what)
+
+    monkeypatch.setattr(retrain, "fit", traced)
+    recipe = {"epochs": 5, "milestones": [3, 4], "lr": 0.1, "warm": 1, "batch_size": 16}
+    retrain.unlearn(model, split, recipe=recipe, batch_size=64, protocol=RELEASED)
+    differing = {name for name, tensor in model.state_dict().items() if not torch.equal(tensor, start[name])}
+    assert differing == {"fc.weight", "fc.bias"}
+    data, n = rates.pop(), len(split.retain) // 64 + 1
+    assert data.batch_size == 64 and not data.augment and len(data) == n
+    wanted = [0.01 * step / n for step in range(2 * n)] + [0.01] * n + [0.002] * n + [0.0004] * n
+    assert rates == pytest.approx(wanted)
+    assert max(rates) > 0.015 and PAPER.retrain_by_short_recipe is False
+
+
+def test_finetune_trains_on_the_retain_set_at_a_constant_rate(monkeypatch):
+    calls = []
+    monkeypatch.setattr(finetune, "fit", lambda *args, **kw: calls.append((args, kw)))
+    split, model = small_split("random"), models.ResNet18(10, width=8)
+    finetune.unlearn(model, split, batch_size=128)
+    (_, data, optimizer, epochs), options = calls[0]
+    group = optimizer.param_groups[0]
+    assert data.images is split.retain and data.shuffle and data.batch_size == 128 and epochs == 5
+    assert (group["lr"], group["momentum"], group["weight_decay"]) == (0.02, 0.9, 5e-4) and "factor" not in options
+
+
+@pytest.mark.parametrize("method", ["ssd", "lfssd"])
+def test_dampening_uses_the_stored_importance_and_notes_the_share(method):
+    torch.manual_seed(0)
+    split, measure = small_split("full_class"), {"ssd": "fisher", "lfssd": "norm"}[method]
+    nets = [models.ResNet18(10, width=8) for _ in range(3)]
+    for net in nets[1:]:
+        net.load_state_dict(nets[0].state_dict())
+    notes = {}
+    full = dampening.full(nets[0], split, batch_size=32, measure=measure, per_sample=False)
+    METHODS[method](nets[0], split, alpha=2, lam=1, batch_size=32, full_importance=full, notes=notes)
+    METHODS[method](nets[1], split, alpha=2, lam=1, batch_size=32)
+    assert all(torch.equal(a, b) for a, b in zip(nets[0].parameters(), nets[1].parameters(), strict=True))
+    changed = sum(int((a != b).sum()) for a, b in zip(nets[0].parameters(), nets[2].parameters(), strict=True))
+    assert 0 < changed <= notes["selected"] * sum(p.numel() for p in nets[0].parameters()) < changed * 1.2

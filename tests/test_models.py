@@ -1,0 +1,132 @@
+"""models.py against torchvision, the released checkpoints' layout, and files that do not fit."""
+
+import pytest
+import torch
+import torchvision
+from torch import nn
+from transformers import ViTConfig
+
+import datasets
+import models
+from common import UserError
+from images import Augmentation, image_set
+
+
+def tiny_vit(num_classes=10):
+    config = ViTConfig(hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64,
+                       image_size=16, patch_size=4)  # fmt: skip
+    return models.ViT(num_classes, config)
+
+
+def blank_set(name, num_classes):
+    labels = torch.arange(num_classes)
+    pixels = torch.zeros(num_classes, 3, 8, 8, dtype=torch.uint8)
+    return image_set(name, pixels, labels, map(str, range(num_classes)), Augmentation(8, 1, False, 0))
+
+
+def test_resnet18_is_torchvisions_with_another_stem():
+    torch.manual_seed(0)
+    theirs = torchvision.models.resnet18(num_classes=100)
+    theirs.conv1, theirs.maxpool = nn.Conv2d(3, 64, 3, padding=1, bias=False), nn.Identity()
+    ours = models.create("ResNet18", 100)
+    assert sum(p.numel() for p in ours.parameters()) == 11_220_132
+    assert list(ours.state_dict()) == list(theirs.state_dict())
+    ours.load_state_dict(theirs.state_dict())
+    x = torch.randn(3, 3, 32, 32)
+    assert torch.allclose(ours.eval()(x), theirs.eval()(x), atol=1e-4)
+    assert models.create("ResNet18Slim", 10).conv1.weight.shape == (16, 3, 3, 3)
+
+
+def test_vit_base_has_the_published_size_and_reads_the_cls_token():
+    assert sum(p.numel() for p in models.ViT(100, "random").parameters()) == 85_798_656 + 768 * 100 + 100
+    model = tiny_vit().eval()
+    x = torch.randn(2, 3, 16, 16)
+    tokens = model.base(pixel_values=x).last_hidden_state
+    assert torch.allclose(model(x), model.final(tokens[:, 0])) and model.input_size == 16
+
+
+def test_vit_without_weights_or_network_says_what_to_do(monkeypatch):
+    from transformers import ViTModel
+
+    def offline(*_, **__):
+        raise OSError("We couldn't connect")
+
+    monkeypatch.setattr(ViTModel, "from_pretrained", offline)
+    with pytest.raises(UserError, match="-vit_init random"):
+        models.create("ViT", 10)
+
+
+@pytest.mark.parametrize("make", [lambda: models.ResNet18(10, width=8), tiny_vit])
+def test_fresh_and_untrained_copies_share_no_weight(make):
+    model = make()
+    for copy in (models.fresh(model), models.untrained(model)):
+        for (name, ours), theirs in zip(model.named_parameters(), copy.parameters(), strict=True):
+            assert ours.shape == theirs.shape and ours.data_ptr() != theirs.data_ptr()
+            if ours.dim() > 1 and "embeddings" not in name:
+                assert not torch.equal(ours, theirs), name
+
+
+def test_checkpoint_round_trip_and_refusals(tmp_path):
+    images = blank_set("Blank", 10)
+    path = tmp_path / "net.safetensors"
+    model = models.create("ResNet18Slim", 10)
+    model.bn1.running_mean.normal_()
+    metadata = {"net": "ResNet18Slim", "dataset": "Blank", "classes": list(images.classes), "data_hash": images.digest,
+                "seed": 0, "recipe": {"epochs": 2, "lr": 0.1}, "accuracy": 12.5}  # fmt: skip
+    models.save(model, path, metadata)
+    loaded, found, digest = models.load(path, "ResNet18Slim", images)
+    assert found == metadata and len(digest) == 64 and not loaded.training
+    assert all(torch.equal(a, b) for a, b in zip(model.state_dict().values(), loaded.state_dict().values(), strict=True))
+
+    def refused(path, net, images, *words):
+        with pytest.raises(UserError) as error:
+            models.load(path, net, images)
+        assert all(word in str(error.value) for word in words), str(error.value)
+
+    refused(path, "ResNet18", images, "ResNet18Slim", "net ResNet18;")
+    refused(path, "ResNet18Slim", blank_set("Other", 10), "Blank", "Other")
+    refused(path, "ResNet18Slim", blank_set("Blank", 12), "10 classes", "12 classes")
+    images.pixels[0] += 1
+    changed = image_set("Blank", images.pixels, images.labels, images.classes, images.augmentation)
+    refused(path, "ResNet18Slim", changed, "data_hash")
+    refused(tmp_path / "none.safetensors", "ResNet18Slim", images, "pretrain_model.py")
+    path.write_bytes(path.read_bytes()[:-100])
+    refused(path, "ResNet18Slim", images, "no readable checkpoint")
+    (tmp_path / "net.pth").write_bytes(b"no zip")
+    refused(tmp_path / "net.pth", "ResNet18Slim", images, "no readable checkpoint")
+
+
+def test_released_resnet18_state_dicts_load_by_order(tmp_path):
+    """The authors' ResNet18 holds the same tensors in the same order as conv1.0, conv2_x.0.residual_function.0, ..."""
+    model = models.create("ResNet18", 100)
+    renamed = {}
+    for name, tensor in model.state_dict().items():
+        stage, _, rest = name.partition(".")
+        if stage.startswith("layer"):
+            block, part, rest = rest.split(".", 2) if "downsample" in rest else (*rest.split(".", 1), "")
+            if not rest:
+                part, rest = part.split(".", 1)
+            position = {"conv1": "residual_function.0", "bn1": "residual_function.1", "conv2": "residual_function.3",
+                        "bn2": "residual_function.4", "downsample": "shortcut"}[part]  # fmt: skip
+            name = f"conv{int(stage[-1]) + 1}_x.{block}.{position}.{rest}"
+        elif stage in ("conv1", "bn1"):
+            name = f"conv1.{0 if stage == 'conv1' else 1}.{rest}"
+        renamed[name] = tensor
+    assert "conv3_x.0.shortcut.1.running_var" in renamed and "conv1.1.weight" in renamed
+    torch.save(renamed, tmp_path / "released.pth")
+    loaded, metadata, _ = models.load(tmp_path / "released.pth", "ResNet18", blank_set("Cifar100", 100))
+    assert metadata == {}
+    assert all(torch.equal(a, b) for a, b in zip(model.state_dict().values(), loaded.state_dict().values(), strict=True))
+    with pytest.raises(UserError, match="number of classes"):
+        models.load(tmp_path / "released.pth", "ResNet18", blank_set("Cifar10", 10))
+
+
+def test_pickled_code_is_not_run(tmp_path):
+    class Bomb:
+        def __reduce__(self):
+            return (open, (str(tmp_path / "exploded"), "w"))
+
+    torch.save({"fc.weight": Bomb()}, tmp_path / "bomb.pth")
+    with pytest.raises(UserError, match="no readable checkpoint"):
+        models.load(tmp_path / "bomb.pth", "ResNet18", datasets.load("Digits")[0])
+    assert not (tmp_path / "exploded").exists()

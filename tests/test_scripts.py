@@ -1,0 +1,287 @@
+"""The scripts as a user runs them: from another folder, killed, run twice, given nonsense."""
+
+import contextlib
+import importlib
+import io
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import safetensors.torch
+import torch
+from conftest import ROOT, assert_refused, call
+
+from common import UserError
+
+NET = ("-net", "ResNet18Slim")
+DIGITS = (*NET, "-dataset", "Digits")
+QUIET = ("-wandb", "disabled")
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A folder with checkpoints of two epochs for Digits and DigitShapes."""
+    folder = tmp_path_factory.mktemp("place")
+    for dataset in ("Digits", "DigitShapes"):
+        done = call("pretrain_model.py", *NET, "-dataset", dataset, "-epochs", 2, cwd=folder)
+        assert done.returncode == 0, done.stderr
+    return folder
+
+
+def forget(place, task, *flags, quiet=QUIET):
+    """A forget script's main() called from another folder, as the sweep does; returns what it printed."""
+    printed = io.StringIO()
+    home = os.getcwd()
+    os.chdir(place)
+    try:
+        with contextlib.redirect_stdout(printed):
+            importlib.import_module(f"forget_{task}_main").main([str(flag) for flag in (*NET, *flags, *quiet)])
+    finally:
+        os.chdir(home)
+    return printed.getvalue()
+
+
+def only_record(folder):
+    (path,) = folder.rglob("*.json")
+    return json.loads(path.read_text())
+
+
+CASES = {
+    "full_class": ("-dataset", "Digits", "-forget_class", "7"),
+    "sub_class": ("-dataset", "DigitShapes", "-forget_class", "7", "-superclasses", "3", "-subclasses", "10"),
+    "random": ("-dataset", "Digits", "-forget_perc", "0.02", "-classes", "10"),
+}
+
+
+@pytest.mark.parametrize("task", CASES)
+def test_forget_leaves_one_record_and_does_not_run_twice(place, tmp_path, task):
+    flags = (*CASES[task], "-method", "ssd_tuning", "-alpha", 2, "-results", tmp_path, "-seed", 1)
+    first = forget(place, task, *flags)
+    record = only_record(tmp_path)
+    assert record["task"] == task and record["config"]["method"] == "ssd" and record["config"]["alpha"] == 2
+    assert set(record["scores"]) == {"TestAcc", "RetainTestAcc", "Df", "MIA", "ZRF"}
+    assert set(record["seconds"]) == {"method", "evaluation", "full_importance"} and record["seconds"]["full_importance"] > 0
+    assert 0 < record["selected"] < 1 and len(record["forget_hash"]) == 64 and record["config"]["lambda"] == 1
+    assert {"versions", "commit", "device", "data_hash", "weights_hash"} <= record.keys()
+    assert record["config"]["b"] == (128 if task == "random" else 64)
+    assert f"D_f {record['scores']['Df']:.2f} %" in first
+    again = forget(place, task, *flags)
+    assert "done before" in again and only_record(tmp_path) == record
+    forced = forget(place, task, *flags, "-force")
+    assert "done before" not in forced
+    repeated = only_record(tmp_path)
+    assert repeated["scores"] == record["scores"] and repeated["seconds"]["full_importance"] == record["seconds"]["full_importance"]
+    forget(place, task, *flags, "-alpha", 3)
+    assert len(list(tmp_path.rglob("*.json"))) == 2  # another configuration, another record
+
+
+def test_released_protocol_runs_and_has_a_record_of_its_own(place, tmp_path):
+    for protocol in ("paper", "released"):
+        for method in ("retrain", "ssd"):
+            forget(place, "full_class", *CASES["full_class"], "-method", method, "-protocol", protocol, "-results", tmp_path)
+    found = {
+        (r["config"]["protocol"], r["config"]["method"]): r for r in (json.loads(p.read_text()) for p in tmp_path.rglob("*.json"))
+    }
+    assert len(found) == 4
+    assert found["paper", "ssd"]["scores"]["ZRF"] < 0.9 < found["released", "ssd"]["scores"]["ZRF"]  # N C for N
+
+
+def test_importance_is_stored_once_and_survives_damage(place, tmp_path):
+    shutil.copytree(place / "checkpoints", tmp_path / "checkpoints", ignore=shutil.ignore_patterns("*importance*"))
+    flags = (*CASES["full_class"], "-method", "ssd", "-alpha", 2)
+    forget(tmp_path, "full_class", *flags, "-results", tmp_path / "a")
+    (stored,) = (tmp_path / "checkpoints").glob("ResNet18Slim-Digits-seed0.importance-*.safetensors")
+    assert safetensors.torch.load_file(stored)["fc.weight"].shape == (10, 128)
+    scores = only_record(tmp_path / "a")["scores"]
+    data = bytearray(stored.read_bytes())
+    data[-5] ^= 255
+    stored.write_bytes(data)
+    forget(tmp_path, "full_class", *flags, "-results", tmp_path / "b")
+    assert only_record(tmp_path / "b")["scores"] == scores
+    forget(tmp_path, "full_class", "-dataset", "Digits", "-forget_class", "3", *flags[4:], "-results", tmp_path / "c")
+    assert len(list((tmp_path / "checkpoints").glob("*importance*"))) == 1  # I_D does not depend on D_f
+    forget(tmp_path, "full_class", *flags, "-importance", "sample", "-results", tmp_path / "d")
+    forget(tmp_path, "full_class", *flags, "-b", 32, "-results", tmp_path / "e")
+    forget(tmp_path, "full_class", *flags, "-protocol", "released", "-results", tmp_path / "f")
+    forget(tmp_path, "full_class", *flags[:4], "-method", "lfssd", "-alpha", 2, "-results", tmp_path / "g")
+    assert len(list((tmp_path / "checkpoints").glob("*importance*"))) == 5
+
+
+def pretrain_process(folder, out):
+    command = [sys.executable, "-W", "ignore", ROOT / "pretrain_model.py", *DIGITS, "-epochs", "6", "-seed", "3", "-out", out]
+    with open(folder / "out", "w") as out:
+        return subprocess.Popen(command, cwd=folder, stdout=out, stderr=subprocess.DEVNULL)
+
+
+def test_pretraining_killed_goes_on_bitwise(tmp_path):
+    undisturbed = pretrain_process(tmp_path, "whole.safetensors")
+    assert undisturbed.wait(300) == 0
+    for _ in range(2):  # killed twice, each time after another epoch was kept
+        process = pretrain_process(tmp_path, "killed.safetensors")
+        before = {path.stat().st_mtime_ns for path in tmp_path.glob(".killed-*.partial")}
+        for _ in range(3000):
+            now = {path.stat().st_mtime_ns for path in tmp_path.glob(".killed-*.partial")}
+            if now != before and now:
+                break
+            time.sleep(0.02)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        assert not (tmp_path / "killed.safetensors").exists()
+    process = pretrain_process(tmp_path, "killed.safetensors")
+    assert process.wait(300) == 0 and "going on after epoch" in (tmp_path / "out").read_text()
+    whole, killed = (safetensors.torch.load_file(tmp_path / f"{name}.safetensors") for name in ("whole", "killed"))
+    assert all(torch.equal(whole[name], killed[name]) for name in whole)
+    assert not list(tmp_path.glob(".*partial"))
+
+
+def test_pretraining_twice_and_otherwise(place):
+    again = call("pretrain_model.py", *DIGITS, "-epochs", 2, cwd=place)
+    assert again.returncode == 0 and "done before" in again.stdout
+    assert_refused(call("pretrain_model.py", *DIGITS, "-epochs", 3, cwd=place), "recipe", "-out", "-force")
+
+
+def test_released_pretraining_keeps_the_best_epoch(tmp_path):
+    done = call("pretrain_model.py", *DIGITS, "-epochs", 3, "-protocol", "released", "-lr", 0.4, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert [path.suffix for path in (tmp_path / "checkpoints").iterdir()] == [".safetensors"]
+
+
+BAD = [
+    (("-forget_class", "sevem"), ["'sevem'", "number"]),
+    (("-forget_class", "10"), ["'10'"]),
+    (("-forget_class", "7", "-gpu"), ["-gpu", "CPU"]),
+    (("-forget_class", "7", "-classes", "20"), ["-classes 20", "has 10"]),
+    (("-forget_class", "7", "-weight_path", "nowhere.safetensors"), ["nowhere.safetensors", "pretrain_model.py"]),
+    (("-forget_class", "7", "-train_seed", "5"), ["seed5", "pretrain_model.py"]),
+    (("-forget_class", "7", "-alpha", "-1"), ["-alpha -1", "negative"]),
+    (("-forget_class", "7", "-alpha", "nan"), ["-alpha nan"]),
+    (("-forget_class", "7", "-method", "magic"), ["'magic'", "lfssd"]),
+    (("-forget_class", "7", "-b", "0"), ["-b 0"]),
+    (("-forget_class", "7", "-colour", "red"), ["-colour"]),
+    ((), ["-forget_class"]),
+    (("-forget_class", "7", "-dataset", "DigitShapes", "-weight_path", "checkpoints/ResNet18Slim-Digits-seed0.safetensors"),
+     ["Digits", "DigitShapes"]),
+    (("-forget_class", "7", "-net", "ResNet18", "-weight_path", "checkpoints/ResNet18Slim-Digits-seed0.safetensors"),
+     ["ResNet18Slim", "ResNet18;"]),
+    (("-forget_class", "cat", "-dataset", "Folder", "-data", "nowhere"), ["nowhere/train", "-data"]),
+]  # fmt: skip
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="one case is about a machine without a GPU")
+@pytest.mark.parametrize(("flags", "words"), BAD)
+def test_bad_input_says_what_is_wrong(place, tmp_path, flags, words):
+    with pytest.raises(UserError) as error:
+        forget(place, "full_class", "-dataset", "Digits", "-method", "ssd", "-results", tmp_path, *flags)
+    assert all(word in str(error.value) for word in words), str(error.value)
+    assert not list(tmp_path.rglob("*.json"))
+
+
+@pytest.mark.parametrize("script", ["full_class", "sub_class", "random"])
+def test_bad_input_is_one_line_and_exit_code_2(place, script):
+    flags = ("-forget_perc", "7") if script == "random" else ("-forget_class", "sevem")
+    done = call(f"forget_{script}_main.py", *NET, "-dataset", "DigitShapes", "-method", "ssd", *flags, cwd=place)
+    assert_refused(done, flags[1])
+
+
+def test_folder_of_own_images_from_pretraining_to_report(image_folder, tmp_path):
+    folder = ("-dataset", "Folder", "-data", image_folder)
+    assert call("pretrain_model.py", *NET, *folder, "-epochs", 1, cwd=tmp_path).returncode == 0
+    for method in ("baseline", "ssd"):
+        forget(tmp_path, "full_class", *folder, "-forget_class", "dog", "-method", method, "-alpha", 2)
+    broken = image_folder / "train" / "cat" / "2.png"
+    broken.write_bytes(broken.read_bytes()[:200])
+    with pytest.raises(UserError, match=r"cat/2\.png"):
+        forget(tmp_path, "full_class", *folder, "-forget_class", "dog", "-method", "ssd")
+    report = call("report.py", cwd=tmp_path)
+    assert report.returncode == 0 and "| baseline" in report.stdout
+    assert len(list((tmp_path / "results").glob("report*"))) == 3
+
+
+def test_unwritable_results_lose_nothing(place, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(UserError, match="cannot"):
+        forget(place, "full_class", *CASES["full_class"], "-method", "baseline", "-results", tmp_path / "file")
+
+
+def test_full_disk_is_one_clear_error(place, tmp_path):
+    """A limit on file size stands for a full disk: the checkpoint is not written, and nothing half of it is left."""
+    limited = f"ulimit -f 512; exec '{sys.executable}' -W ignore '{ROOT / 'pretrain_model.py'}' {' '.join(DIGITS)} -epochs 1"
+    done = subprocess.run(["bash", "-c", f"trap '' XFSZ; {limited}"], cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert_refused(done, "cannot write")
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_wandb_offline_holds_the_record(place, tmp_path):
+    wandb = pytest.importorskip("wandb")
+    environment = {**os.environ, "WANDB_DIR": str(tmp_path), "WANDB_API_KEY": "", "NETRC": str(tmp_path / "none")}
+    environment.pop("WANDB_API_KEY")
+    done = call("forget_full_class_main.py", *DIGITS, *CASES["full_class"][2:], "-method", "ssd", "-alpha", 2,
+                "-results", tmp_path, cwd=place, env=environment, stdin=subprocess.DEVNULL)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    record = only_record(tmp_path / "full_class")
+    (log,) = (tmp_path / "wandb").glob("offline-run-*/*.wandb")
+    config, history, run = read_offline_run(wandb, log)
+    for name in ("TestAcc", "RetainTestAcc", "ZRF", "MIA", "Df"):
+        assert history[name] == pytest.approx(record["scores"][name])
+    assert history["MethodTime"] == pytest.approx(record["seconds"]["method"])
+    assert config["alpha"] == 2 and config["forget"] == "7" and config["forget_hash"] == record["forget_hash"]
+    assert run.run_group == "full_class-ResNet18Slim-Digits" and "ssd" in run.tags
+
+
+def read_offline_run(wandb, path):
+    """(config, history, run) of a W&B offline log, by its own reader."""
+    from wandb.proto import wandb_internal_pb2
+    from wandb.sdk.internal.datastore import DataStore
+
+    store = DataStore()
+    store.open_for_scan(str(path))
+    config, history, run = {}, {}, None
+    while (data := store.scan_data()) is not None:
+        entry = wandb_internal_pb2.Record()
+        entry.ParseFromString(data)
+        kind = entry.WhichOneof("record_type")
+        if kind == "run":
+            run = entry.run
+            config.update({item.key: json.loads(item.value_json) for item in run.config.update})
+        elif kind == "history":
+            for item in entry.history.item:
+                history[item.key or ".".join(item.nested_key)] = json.loads(item.value_json)
+    return config, history, run
+
+
+def test_without_wandb_everything_else_works(place, tmp_path):
+    code = f"import sys, importlib.util as u; find = u.find_spec; sys.path.insert(0, {str(ROOT)!r}); " \
+           "u.find_spec = lambda name, *a: None if name == 'wandb' else find(name, *a); sys.modules['wandb'] = None; " \
+           "import forget_full_class_main as m; m.main(sys.argv[1:])"  # fmt: skip
+    flags = [*DIGITS, "-forget_class", "7", "-method", "baseline", "-results", str(tmp_path)]
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code, *flags], cwd=place, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code, *flags, "-wandb", "online"], cwd=place,
+                          capture_output=True, text=True, timeout=300)  # fmt: skip
+    assert "pip install wandb" in done.stderr
+
+
+def test_sweep_finishes_the_rest_after_a_failure(place, tmp_path):
+    flags = f"{' '.join(DIGITS)} -method baseline -wandb disabled -results {tmp_path}"
+    lines = ["# a comment", *(f"python forget_full_class_main.py {flags} -forget_class {digit}" for digit in (99, 7))]
+    done = call("sweep.py", cwd=place, input="\n".join(lines))
+    assert done.returncode == 1 and "1 of 2 runs done" in done.stdout and "failed: forget_full_class_main.py" in done.stderr
+    assert only_record(tmp_path)["config"]["forget"] == "7"
+    assert_refused(call("sweep.py", cwd=place, input="rm -rf /"), "'rm'")
+
+
+def test_grid_names_every_run_of_the_paper(tmp_path):
+    script = (ROOT / "MAIN_run_experiments.sh").read_text().replace('| "$PYTHON" sweep.py', "; exit")
+    (tmp_path / "grid.sh").write_text(script)
+    lines = subprocess.run(["bash", tmp_path / "grid.sh", "cpu"], capture_output=True, text=True).stdout.split("\n")
+    runs = [line for line in lines if line.startswith("forget_")]
+    assert len([line for line in lines if line.startswith("pretrain")]) == 7
+    assert len(runs) == len(set(runs)) == (2 * (5 + 5 + 5 + 1) + 5) * 5 * 3
+    assert sum("sub_class" in line for line in runs) == 2 * 5 * 5 * 3 and not any("-gpu" in line for line in runs)
