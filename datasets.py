@@ -16,7 +16,7 @@ from images import Augmentation, ImageSet, image_set
 from protocol import PAPER
 
 CIFAR_AUGMENTATION = Augmentation(crop=32, padding=4, flip=True, degrees=15)
-DIGITS_AUGMENTATION = Augmentation(crop=8, padding=1, flip=False, degrees=15)  # a mirrored digit is another digit
+DIGITS_AUGMENTATION = Augmentation(crop=8, padding=1, flip=False, degrees=10)  # a mirrored digit is another digit
 SHAPES = {"round": (0, 6, 8, 9), "straight": (1, 4, 7), "curved": (2, 3, 5)}
 CIFAR20_COARSE = [  # coarse label -> its five fine labels
     [4, 30, 55, 72, 95], [1, 32, 67, 73, 91], [54, 62, 70, 82, 92], [9, 10, 16, 28, 61], [0, 51, 53, 57, 83],

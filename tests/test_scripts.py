@@ -164,7 +164,7 @@ BAD = [
     (("-forget_class", "7", "-b", "0"), ["-b 0"]),
     (("-forget_class", "7", "-colour", "red"), ["-colour"]),
     ((), ["-forget_class"]),
-    (("-forget_class", "7", "-dataset", "DigitShapes", "-weight_path", "checkpoints/ResNet18Slim-Digits-seed0.safetensors"),
+    (("-forget_class", "1", "-dataset", "DigitShapes", "-weight_path", "checkpoints/ResNet18Slim-Digits-seed0.safetensors"),
      ["Digits", "DigitShapes"]),
     (("-forget_class", "7", "-net", "ResNet18", "-weight_path", "checkpoints/ResNet18Slim-Digits-seed0.safetensors"),
      ["ResNet18Slim", "ResNet18;"]),
@@ -217,15 +217,14 @@ def test_full_disk_is_one_clear_error(place, tmp_path):
 
 
 def test_wandb_offline_holds_the_record(place, tmp_path):
-    wandb = pytest.importorskip("wandb")
-    environment = {**os.environ, "WANDB_DIR": str(tmp_path), "WANDB_API_KEY": "", "NETRC": str(tmp_path / "none")}
-    environment.pop("WANDB_API_KEY")
+    environment = {**os.environ, "WANDB_DIR": str(tmp_path), "NETRC": str(tmp_path / "none")}
+    environment.pop("WANDB_API_KEY", None)
     done = call("forget_full_class_main.py", *DIGITS, *CASES["full_class"][2:], "-method", "ssd", "-alpha", 2,
                 "-results", tmp_path, cwd=place, env=environment, stdin=subprocess.DEVNULL)  # fmt: skip
     assert done.returncode == 0, done.stderr
     record = only_record(tmp_path / "full_class")
     (log,) = (tmp_path / "wandb").glob("offline-run-*/*.wandb")
-    config, history, run = read_offline_run(wandb, log)
+    config, history, run = read_offline_run(log)
     for name in ("TestAcc", "RetainTestAcc", "ZRF", "MIA", "Df"):
         assert history[name] == pytest.approx(record["scores"][name])
     assert history["MethodTime"] == pytest.approx(record["seconds"]["method"])
@@ -233,15 +232,27 @@ def test_wandb_offline_holds_the_record(place, tmp_path):
     assert run.run_group == "full_class-ResNet18Slim-Digits" and "ssd" in run.tags
 
 
-def read_offline_run(wandb, path):
-    """(config, history, run) of a W&B offline log, by its own reader."""
-    from wandb.proto import wandb_internal_pb2
-    from wandb.sdk.internal.datastore import DataStore
+def log_records(data):
+    """The byte strings in a W&B log: a header of 7 bytes, then LevelDB's log format (blocks of 32 KiB, pieces of records)."""
+    at, record = 7, b""
+    while at + 7 <= len(data):
+        if 32768 - at % 32768 < 7:  # what is left of a block is too short for a piece's header
+            at += 32768 - at % 32768
+            continue
+        length, kind = int.from_bytes(data[at + 4 : at + 6], "little"), data[at + 6]
+        record += data[at + 7 : at + 7 + length]
+        at += 7 + length
+        if kind in (1, 4):  # whole, or the last piece
+            yield record
+            record = b""
 
-    store = DataStore()
-    store.open_for_scan(str(path))
+
+def read_offline_run(path):
+    """(config, history, run) of a W&B offline log."""
+    from wandb.proto import wandb_internal_pb2
+
     config, history, run = {}, {}, None
-    while (data := store.scan_data()) is not None:
+    for data in log_records(path.read_bytes()):
         entry = wandb_internal_pb2.Record()
         entry.ParseFromString(data)
         kind = entry.WhichOneof("record_type")
