@@ -14,7 +14,7 @@ from protocol import PROTOCOLS
 
 # Select a parameter when I_Df > ALPHA * I_D: a smaller ALPHA selects more.
 ALPHA = {
-    "ssd": {"ResNet18": 10, "ResNet18Slim": 4, "ViT": 10},
+    "ssd": {"ResNet18": 10, "ResNet18Slim": 10, "ViT": 10},
     "lfssd": {"ResNet18": 3.5, "ResNet18Slim": 3.5, "ViT": 3.5},
 }
 # Multiply what is selected by min(LAMBDA * I_D / I_Df, 1): a smaller LAMBDA dampens further.

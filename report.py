@@ -29,7 +29,7 @@ SETTINGS = ("b", "alpha", "lambda", "importance")
 def grouped(found):
     """{(task, net, dataset, train_seed, protocol): {forgotten: {method label: its records, one a seed}}}."""
     tables = {}
-    for record in found:
+    for record in sorted(found, key=lambda record: [*TASKS].index(record["task"])):
         config = record["config"]
         rows = tables.setdefault((record["task"], *[config[k] for k in GROUP]), {}).setdefault(config["forget"], {})
         settings = (record["weights_hash"], record["data_hash"], *[config[k] for k in SETTINGS])
@@ -132,7 +132,8 @@ def plot(table, sections):
     for axis, score in zip(axes[-1], SCORES, strict=True):
         axis.set_xlabel(MEANING[score], fontsize=9)
         axis.set_xlim(-5, 105)
-    figure.suptitle(f"{net} on {dataset}: forget {TASKS[task]}. Closest to retrain's dashed line is best.", fontsize=11)
+    figure.suptitle(f"{net} on {dataset}: forget {TASKS[task]}. Closest to retrain's dashed line is best.\n"
+                    "Dot: mean over seeds; bar: standard deviation", fontsize=10)  # fmt: skip
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=150)
     plt.close(figure)
@@ -144,9 +145,10 @@ def _panel(axis, summaries, score):
     for height, (label, numbers) in enumerate(summaries.items()):
         mean, deviation = numbers[score]
         colour = colours.get(label, "#0072B2")
+        axis.set_axisbelow(True)
         axis.errorbar(mean, height, xerr=deviation, fmt="o", markersize=6, capsize=3, color=colour, zorder=3)
         if label == "retrain":
-            axis.axvline(mean, color=colour, linestyle="--", linewidth=1, zorder=1)
+            axis.axvline(mean, color=colour, linestyle="--", linewidth=1, zorder=2)
     axis.set_yticks(range(len(summaries)), list(summaries), fontsize=9)
     axis.set_ylim(len(summaries) - 0.5, -0.5)
     axis.grid(axis="x", color="#dddddd")

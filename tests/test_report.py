@@ -1,0 +1,73 @@
+"""report.py on records made by hand."""
+
+import csv
+import json
+
+import pytest
+from conftest import call
+
+import records
+import report
+from common import UserError
+
+
+def record(method, seed, d_r, d_f, mia, *, task="full_class", forget="7", alpha=None, selected=None, seconds=1.0, full=None):
+    config = {"net": "Net", "dataset": "Set", "train_seed": 0, "protocol": "paper", "method": method, "seed": seed,
+              "forget": forget, "b": 64, "alpha": alpha, "lambda": alpha and 1, "importance": "batch"}  # fmt: skip
+    return {"task": task, "config": config, "scores": {"RetainTestAcc": d_r, "Df": d_f, "MIA": mia, "TestAcc": 0, "ZRF": 1},
+            "seconds": {"method": seconds, "evaluation": 1, "full_importance": full}, "selected": selected,
+            "weights_hash": "w" * 64, "data_hash": "d" * 64}  # fmt: skip
+
+
+@pytest.fixture
+def results(tmp_path):
+    made = [
+        record("ssd", 0, 90, 0, 1, alpha=10, selected=0.01, full=2.0),
+        record("ssd", 1, 92, 2, 4, alpha=10, selected=0.03, full=2.0),
+        record("baseline", 0, 95, 96, 97, seconds=0.0),
+        record("retrain", 0, 94, 0, 20, seconds=50),
+        record("retrain", 1, 95, 0, 24, seconds=70),
+        record("ssd", 0, 80, 90, 50, task="random", forget="0.1", alpha=10),
+        record("ssd", 0, 85, 95, 55, task="random", forget="0.1", alpha=5),
+    ]
+    for number, entry in enumerate(made):
+        records.write(tmp_path / entry["task"] / f"{9 - number}.json", entry)
+    return tmp_path
+
+
+def test_tables_by_hand(results):
+    text = report.markdown(report.grouped(records.read_all(results)))
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.split("\n") if line.startswith("| ")]
+    assert [row[0] for row in rows[2:5]] == ["retrain", "baseline", "ssd"]  # retrain first
+    assert rows[2][1:] == ["94.50 ± 0.71", "0.00 ± 0.00", "22.00 ± 2.83", "60", "", "", "2"]
+    assert rows[3][1:] == ["95.00", "96.00", "97.00", "0", "", "", "1"]  # one seed: no spread
+    assert rows[4][1:] == ["91.00 ± 1.41", "1.00 ± 1.41", "2.50 ± 2.12", "1", "2", "2", "2"]
+    assert [row[0].split(",")[1] for row in rows[7:9]] == [" alpha 10", " alpha 5"]  # never averaged together
+    assert text.index("one class") < text.index("random images")
+
+
+def test_script_writes_tables_and_a_plot_a_task(results):
+    done = call("report.py", results, cwd=results)
+    assert done.returncode == 0, done.stderr
+    assert sorted(path.name for path in results.glob("report*")) == [
+        "report-full_class-Net-Set-0-paper.png", "report-random-Net-Set-0-paper.png", "report.csv", "report.md"]  # fmt: skip
+    assert (results / "report.md").read_text().strip() in done.stdout
+    with open(results / "report.csv") as file:
+        rows = list(csv.DictReader(file))
+    ssd = next(row for row in rows if row["method"] == "ssd")
+    assert float(ssd["MIA % mean"]) == 2.5 and float(ssd["MIA % std"]) == pytest.approx(2.1213, abs=1e-4) and ssd["n"] == "2"
+
+
+def test_no_records_and_torn_records_are_errors(tmp_path):
+    with pytest.raises(UserError, match="run an experiment"):
+        records.read_all(tmp_path)
+    (tmp_path / "torn.json").write_text(json.dumps(record("ssd", 0, 1, 2, 3))[:50])
+    with pytest.raises(UserError, match=r"torn\.json"):
+        records.read_all(tmp_path)
+
+
+def test_record_path_is_determined_by_the_identity(tmp_path):
+    paths = [
+        records.path_of(tmp_path, "random", "name", identity) for identity in ({"a": 1, "b": 2}, {"b": 2, "a": 1}, {"a": 2, "b": 2})
+    ]
+    assert paths[0] == paths[1] != paths[2] and paths[0].parent == tmp_path / "random"
