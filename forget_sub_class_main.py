@@ -14,8 +14,8 @@ from protocol import PROTOCOLS
 
 # Select a parameter when I_Df > ALPHA * I_D: a smaller ALPHA selects more.
 ALPHA = {
-    "ssd": {"ResNet18": 10, "ResNet18Slim": 4, "ViT": 25},
-    "lfssd": {"ResNet18": 10, "ResNet18Slim": 4, "ViT": 10},
+    "ssd": {"ResNet18": 10, "ResNet18Slim": 3.5, "ViT": 25},
+    "lfssd": {"ResNet18": 10, "ResNet18Slim": 2.5, "ViT": 10},
 }
 # Multiply what is selected by min(LAMBDA * I_D / I_Df, 1): a smaller LAMBDA dampens further.
 LAMBDA = {

@@ -5,6 +5,7 @@ import importlib
 import io
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -286,6 +287,24 @@ def test_sweep_finishes_the_rest_after_a_failure(place, tmp_path):
     assert done.returncode == 1 and "1 of 2 runs done" in done.stdout and "failed: forget_full_class_main.py" in done.stderr
     assert only_record(tmp_path)["config"]["forget"] == "7"
     assert_refused(call("sweep.py", cwd=place, input="rm -rf /"), "'rm'")
+
+
+def test_ssd_forgets_the_demos_two_digits(tmp_path):
+    """The demo's own networks, digits and alpha: from at least 95 % to at most 5 %, at most 5 points lost on the rest."""
+    demo = (ROOT / "MAIN_run_experiments.sh").read_text()
+    settings = dict(word.split("=") for word in re.search(r"export (OMP_NUM_THREADS=.*?) ;;", demo).group(1).split())
+    environment = {**os.environ, **settings}
+    assert call("pretrain_model.py", *DIGITS, cwd=tmp_path, env=environment).returncode == 0
+    digits = re.search(r"DEMO_DIGITS=\((.*?)\)", demo).group(1).split()
+    assert len(digits) == 2
+    for digit in digits:
+        for method in ("baseline", "ssd"):
+            done = call("forget_full_class_main.py", *DIGITS, "-method", method, "-forget_class", digit, *QUIET,
+                        "-results", tmp_path / digit / method, cwd=tmp_path, env=environment)  # fmt: skip
+            assert done.returncode == 0, done.stderr
+        before, after = (only_record(tmp_path / digit / method)["scores"] for method in ("baseline", "ssd"))
+        assert before["Df"] >= 95 and after["Df"] <= 5
+        assert after["RetainTestAcc"] >= before["RetainTestAcc"] - 5
 
 
 def test_grid_names_every_run_of_the_paper(tmp_path):
