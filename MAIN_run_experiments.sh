@@ -14,8 +14,8 @@ CIFAR20_CLASSES=(vehicle2 veg people electrical_devices natural_scenes)
 CIFAR100_CLASSES=(rocket mushroom baby lamp sea)    # also the sub-classes of CIFAR-20
 FACES=(1 10 20 30 40)                               # Pins' folders by number
 FORGET_PERC=0.00165                                 # 83 of CIFAR-10's 50,000 images
-DATA=${DATA:-data}
-RESULTS=${RESULTS:-results}
+DATA=$(printf %q "${DATA:-data}")
+RESULTS=$(printf %q "${RESULTS:-results}")
 PROTOCOL=${PROTOCOL:-paper}
 
 DEMO_SEEDS=(0 1)
@@ -71,5 +71,5 @@ case "${1:-}" in
 esac
 status=0
 $grid | "$PYTHON" sweep.py || status=$?             # a failed run does not keep the others from the report
-"$PYTHON" report.py "$RESULTS"
+eval "\"$PYTHON\" report.py $RESULTS"
 exit $status

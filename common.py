@@ -3,6 +3,7 @@
 import hashlib
 import os
 import sys
+import time
 import uuid
 from pathlib import Path
 
@@ -27,6 +28,9 @@ def write_whole(path, data):
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
+        for left in path.parent.glob(f".{path.name}.*.tmp"):  # by a process killed in mid-write
+            if time.time() - left.stat().st_mtime > 3600:
+                left.unlink(missing_ok=True)
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror}; free some space or name another folder") from error
     finally:

@@ -4,13 +4,13 @@ import difflib
 import hashlib
 import math
 import pickle
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from common import UserError
+from common import UserError, sha256
 from folders import largest_side, read_folder
 from images import Augmentation, ImageSet, image_set
 from protocol import PAPER
@@ -24,7 +24,7 @@ CIFAR20_COARSE = [  # coarse label -> its five fine labels
     [23, 33, 49, 60, 71], [15, 19, 21, 31, 38], [34, 63, 64, 66, 75], [26, 45, 77, 79, 99], [2, 11, 35, 46, 98],
     [27, 29, 44, 78, 93], [36, 50, 65, 74, 80], [47, 52, 56, 59, 96], [8, 13, 48, 58, 90], [41, 69, 81, 85, 89],
 ]  # fmt: skip
-SPELLINGS = {"vehicle2": "vehicles_2", "veg": "vegetables", "natural_scenes": "large_natural_outdoor_scenes",
+SPELLINGS = {"vehicle2": "vehicles_2", "veg": "fruit_and_vegetables", "natural_scenes": "large_natural_outdoor_scenes",
              "electrical_devices": "household_electrical_devices"}  # the released scripts' names  # fmt: skip
 
 
@@ -162,7 +162,7 @@ def every_fifth(images, labels):
 
 
 def _parted(whole, labels):
-    return tuple(whole.take(positions) for positions in every_fifth(whole, labels))
+    return tuple(replace(whole.take(positions), digest=sha256(whole.digest, positions)) for positions in every_fifth(whole, labels))
 
 
 # ---- what is to be forgotten ----
@@ -206,6 +206,8 @@ def _split_by_label(train, test, labels, test_labels, forgotten, forget_class, w
     goes, test_goes = labels[order] == forgotten, test_labels[test_order] == forgotten
     if goes.all():
         raise UserError("the forget set is the whole training set; a set of one class cannot forget it")
+    if not test_goes.any():
+        raise UserError("the test set holds no image of what is to be forgotten; add some, so that D_f can be measured")
     retain, forget = order[~goes], order[goes]
     full = torch.cat([retain, forget]) if protocol.full_set_ends_with_forget_set else order
     return Split(train.take(full), train.take(retain), train.take(forget), test.take(test_order[~test_goes]),

@@ -5,6 +5,7 @@ import inspect
 import platform
 import subprocess
 import time
+import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,11 +63,21 @@ def arguments(doc, task, argv):
     flags.add_argument("-force", action="store_true", help="run again though the record is there")
     args = flags.parse_args(argv)
     args.task, args.method = task, SPELLINGS.get(args.method, args.method)
-    args.weight_path = args.weight_path or str(models.checkpoint_path(args.net, args.dataset, args.train_seed))
+    args.weight_path = args.weight_path or _default_checkpoint(args)
     if args.b < 1:
         raise UserError(f"-b {args.b}: a batch holds at least one image")
     mirror.check(args.wandb)
+    warnings.filterwarnings("always", message="alpha =")  # at every run of a sweep, not once
     return args
+
+
+def _default_checkpoint(args):
+    """What pretrain_model.py leaves under the run's protocol; where there is none, the paper's is taken, aloud."""
+    paths = [str(models.checkpoint_path(args.net, args.dataset, args.train_seed, name)) for name in (args.protocol, "paper")]
+    if Path(paths[0]).exists() or paths[0] == paths[1]:
+        return paths[0]
+    print(f"there is no {paths[0]}, so {paths[1]}, pre-trained under protocol paper, is taken")
+    return paths[1]
 
 
 def _refuse(message):
@@ -102,6 +113,7 @@ class Run:
     path: Path
     split: datasets.Split
     model: torch.nn.Module | None = None
+    untrained: torch.nn.Module | None = None
     settings: dict | None = None
     notes: dict | None = None
     hashes: dict | None = None
@@ -120,9 +132,10 @@ def prepare(args, split, ALPHA, LAMBDA):
     hashes = {
         "weights_hash": weights,
         "data_hash": split.full.digest,
+        "test_hash": split.retain_test.digest,
         "forget_hash": sha256(split.forget.index.cpu().sort().values),
     }
-    places = ("data", "weight_path", "gpu", "results", "wandb", "force", "classes", "superclasses", "subclasses", "forget_class")
+    places = ("data", "weight_path", "results", "wandb", "force", "classes", "superclasses", "subclasses", "forget_class")
     identity = {**{name: value for name, value in config.items() if name not in places}, **hashes}
     name = f"{args.net}-{args.dataset}-{_safe(config['forget'])}-{args.method}-seed{args.seed}"
     path = records.path_of(args.results, args.task, name, identity)
@@ -143,7 +156,9 @@ def prepare(args, split, ALPHA, LAMBDA):
             lambda: full_importance(model, split, **dials), args.weight_path,
             identity={**dials, "weights": weights, "data": split.full.digest}, index=split.full.index)  # fmt: skip
     torch.manual_seed(args.seed)
-    return Run(config, path, split, model, settings, notes, hashes)
+    untrained = models.untrained(model, pretrained_vit=PROTOCOLS[args.protocol].untrained_vit_is_pretrained)
+    torch.manual_seed(args.seed)
+    return Run(config, path, split, model, untrained, settings, notes, hashes)
 
 
 def _dial(args, flag, table):
@@ -155,7 +170,7 @@ def _dial(args, flag, table):
         raise UserError(f"there is no published {flag} for {args.method} on {args.net}, {args.dataset}; give one with -{flag}")
     if not value >= 0:
         raise UserError(f"-{flag} {value}: it may not be negative")
-    return value
+    return float(value)
 
 
 def _unused(args, flag):
@@ -192,11 +207,8 @@ def _synchronize():
 
 
 def score(run, model):
-    """metrics.score with the protocol's untrained network, drawn by the run's seed."""
-    protocol = PROTOCOLS[run.config["protocol"]]
-    torch.manual_seed(run.config["seed"])
-    untrained = models.untrained(model, pretrained_vit=protocol.untrained_vit_is_pretrained)
-    return metrics.score(model, untrained, run.split, batch_size=run.config["b"], protocol=protocol)
+    """metrics.score by the run's protocol."""
+    return metrics.score(model, run.untrained, run.split, batch_size=run.config["b"], protocol=PROTOCOLS[run.config["protocol"]])
 
 
 def finish(run, scores, forgetting, evaluation):
@@ -227,9 +239,11 @@ def readable(record):
 
 
 def versions():
+    import sklearn
     import torchvision
 
-    return {"python": platform.python_version(), "torch": torch.__version__, "torchvision": torchvision.__version__}
+    return {"python": platform.python_version(), "torch": torch.__version__, "torchvision": torchvision.__version__,
+            "scikit-learn": sklearn.__version__}  # fmt: skip
 
 
 def commit():

@@ -18,7 +18,7 @@ from common import UserError, progress, sha256, write_whole
 def read_folder(root, size):
     """Every image under root/<class>/, resized to size x size (bilinear).
 
-    Returns (pixels [N, 3, size, size] uint8, labels [N], class names sorted, file names, digest of labels and files).
+    Returns (pixels [N, 3, size, size] uint8, labels [N], class names sorted, file names, digest of size, labels and files).
     Raises UserError for a missing folder, a class without images, or a file that Pillow cannot read to its end.
     """
     root = Path(root)
@@ -85,13 +85,17 @@ def _decode_all(files, labels, size):
         except UserError:
             pool.shutdown(cancel_futures=True)
             raise
-    return pixels, sha256(json.dumps([labels, hashes]))
+    return pixels, sha256(json.dumps([size, labels, hashes]))
 
 
 def _decode(file, size):
     try:
         data = file.read_bytes()
         with Image.open(io.BytesIO(data)) as image:
+            if image.mode.startswith("I;16"):
+                image = Image.fromarray((np.asarray(image) // 257).astype(np.uint8))
+            elif image.mode in ("I", "F"):
+                raise ValueError(f"mode {image.mode}: no range of brightness is known; convert it to 8 or 16 bits")
             image = image.convert("RGB").resize((size, size), Image.Resampling.BILINEAR)
     except Exception as error:  # Pillow's decoders raise OSError, SyntaxError, struct.error, DecompressionBombError ...
         raise UserError(f"{file} cannot be read as an image ({error}); replace or remove it") from error

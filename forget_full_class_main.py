@@ -15,7 +15,7 @@ from protocol import PROTOCOLS
 # Select a parameter when I_Df > ALPHA * I_D: a smaller ALPHA selects more. A data set's row goes before a network's.
 ALPHA = {
     "ssd": {"ResNet18": 10, "ResNet18Slim": 6, "ViT": 5, "PinsFaceRecognition": 50},
-    "lfssd": {"ResNet18": 10, "ResNet18Slim": 5, "ViT": 10, "Cifar20": 5, "Cifar100": 10, "PinsFaceRecognition": 10},
+    "lfssd": {"ResNet18": 10, "ResNet18Slim": 4, "ViT": 10, "Cifar20": 5, "Cifar100": 10, "PinsFaceRecognition": 10},
 }
 # Multiply what is selected by min(LAMBDA * I_D / I_Df, 1): a smaller LAMBDA dampens further.
 LAMBDA = {

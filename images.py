@@ -34,7 +34,7 @@ class ImageSet:
     classes: tuple
     fine_classes: tuple
     augmentation: Augmentation
-    digest: str  # sha256 of what the whole set holds
+    digest: str  # sha256 of what the set, of which this may be a subset, holds
 
     def __len__(self):
         return len(self.index)

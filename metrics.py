@@ -77,14 +77,14 @@ def score(model, untrained, split, *, batch_size, protocol=PAPER):
     else:  # the whole test set, in its own order
         order = torch.cat([split.retain_test.index, split.forget_test.index]).argsort().to(logits["retain"].device)
         logits["test"] = torch.cat([logits["retain_test"], logits["forget_test"]])[order]
-        labels = torch.cat([split.retain_test.labels, split.forget_test.labels])[order.to(split.forget.labels.device)]
+        labels = torch.cat([split.retain_test.labels, split.forget_test.labels])[order.to(split.forget_test.labels.device)]
 
     def share_right(values, labels):
         labels = labels.to(values.device)
         return accuracy_of_batches(values, labels, batch_size) if protocol.accuracy_averages_batches else accuracy(values, labels)
 
     released_zrf = protocol.zrf_by_elementwise_kl
-    base = batches(split.forget_test, untrained, batch_size if released_zrf else 256)
+    base = batches(split.forget_test, untrained, batch_size if released_zrf else 256, what="scoring untrained")
     return {
         "TestAcc": share_right(logits["test"], labels),
         "RetainTestAcc": share_right(logits["retain_test"], split.retain_test.labels),

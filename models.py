@@ -112,8 +112,9 @@ def untrained(model, pretrained_vit=False):
     return type(model)(**arguments).to(next(model.parameters()).device)
 
 
-def checkpoint_path(net, dataset, seed):
-    return Path("checkpoints") / f"{net}-{dataset}-seed{seed}.safetensors"
+def checkpoint_path(net, dataset, seed, protocol="paper"):
+    """Where pre-training leaves its checkpoint unless told otherwise."""
+    return Path("checkpoints") / f"{net}-{dataset}-seed{seed}{'' if protocol == 'paper' else '-' + protocol}.safetensors"
 
 
 def save(model, path, metadata):
@@ -139,7 +140,7 @@ def read_metadata(path):
 def load(path, net, images, vit_init="pretrained"):
     """The network `net` with the weights at `path`, trained on the training set `images`.
 
-    Returns (model in eval mode, metadata, hex digest of the file). `.pth` files are the authors' ResNet18 state dicts.
+    Returns (model in eval mode, metadata, hex digest of the weights). `.pth` files are the authors' ResNet18 state dicts.
     Raises UserError where the checkpoint is unreadable or belongs to another network, number of classes or data set.
     """
     metadata = read_metadata(path)
@@ -157,7 +158,8 @@ def load(path, net, images, vit_init="pretrained"):
     if net == "ViT":
         model.arguments["backbone"] = vit_init
     fill(model, path, data)
-    return model.eval(), metadata, sha256(data)
+    weights = [part for name, tensor in model.state_dict().items() for part in (name, tensor)]
+    return model.eval(), metadata, sha256(*weights)
 
 
 def _brief(name, value):
@@ -168,9 +170,13 @@ def _state_dict(path, data):
     try:
         if Path(path).suffix == ".safetensors":
             return safetensors.torch.load(data)
-        return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+        state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+        if not (isinstance(state, dict) and all(isinstance(value, torch.Tensor) for value in state.values())):
+            raise TypeError("no plain state dict")
+        return state
     except Exception as error:  # pickle, zip and safetensors each raise their own kind
-        raise UserError(f"{path} is no readable checkpoint ({type(error).__name__}); name another with -weight_path") from error
+        reason = str(error).split("\n")[0][:80]
+        raise UserError(f"{path} is no readable checkpoint ({reason}); name another with -weight_path") from error
 
 
 def fill(model, path, data=None):

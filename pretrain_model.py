@@ -32,7 +32,7 @@ def arguments(argv):
     flags.add_argument("-vit_init", choices=["pretrained", "random"], default="pretrained", help="ViT: random for speed tests")
     flags.add_argument("-force", action="store_true", help="train again though the checkpoint is there")
     args = flags.parse_args(argv)
-    args.out = Path(args.out or models.checkpoint_path(args.net, args.dataset, args.seed))
+    args.out = Path(args.out or models.checkpoint_path(args.net, args.dataset, args.seed, args.protocol))
     if args.out.suffix != ".safetensors":
         raise UserError(f"-out {args.out}: checkpoints are .safetensors files; name it so")
     return args
@@ -54,6 +54,8 @@ def main(argv=None):
     model = models.create(args.net, len(train.classes), args.vit_init).to(experiment.device(args))
     key = sha256(str(sorted(metadata.items())))[:8]  # another recipe never goes on from this one's state
     keep, best = (args.out.with_name(f".{args.out.stem}-{key}{end}") for end in (".partial", "-best.safetensors"))
+    for path in (keep, best) if args.force else ():
+        path.unlink(missing_ok=True)
     accuracy_reached, seconds_per_epoch = learn(model, train, test, how, args, keep, best)
     # 3. Keep it.
     metadata.update(accuracy=accuracy_reached, seconds_per_epoch=seconds_per_epoch, commit=experiment.commit(),
@@ -95,7 +97,7 @@ def learn(model, train, test, how, args, keep, best_path):
     """Train by the recipe, going on from `keep`; returns (test accuracy in percent, seconds per epoch)."""
 
     def test_accuracy():
-        return accuracy(predict(model, batches(test, model, 256)), test.labels.to(experiment.device(args)))
+        return accuracy(predict(model, batches(test, model, 256, what="testing")), test.labels.to(experiment.device(args)))
 
     data = batches(train, model, how["batch_size"], shuffle=True, augment=True)
     keeps_best = PROTOCOLS[args.protocol].checkpoint_is_best_on_test

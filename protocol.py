@@ -1,6 +1,6 @@
 """The places where the authors' released code departs from the paper, each with a name; both readings run."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
@@ -29,10 +29,6 @@ class Protocol:
     checkpoint_is_best_on_test: bool
     pins_is_tested_on_training_images: bool
     full_set_ends_with_forget_set: bool
-
-    @property
-    def name(self):
-        return "paper" if self == PAPER else "released" if self == RELEASED else str(asdict(self))
 
 
 PAPER = Protocol(*[False] * 9)

@@ -33,7 +33,7 @@ def grouped(found):
         config = record["config"]
         rows = tables.setdefault((record["task"], *[config[k] for k in GROUP]), {}).setdefault(config["forget"], {})
         settings = (record["weights_hash"], record["data_hash"], *[config[k] for k in SETTINGS])
-        rows.setdefault((config["method"], settings), []).append(record)
+        rows.setdefault((config["method"], settings), {})[config["seed"]] = record  # one run counts once
     return {table: {forgotten: _labelled(rows) for forgotten, rows in sections.items()} for table, sections in tables.items()}
 
 
@@ -47,7 +47,7 @@ def _labelled(rows):
         if methods.count(method) > 1:
             weights, _, *values = settings
             label += f" ({', '.join(f'{k} {v}' for k, v in zip(SETTINGS, values, strict=True))}, weights {weights[:6]})"
-        labelled[label] = rows[method, settings]
+        labelled[label] = list(rows[method, settings].values())
     return labelled
 
 
@@ -144,10 +144,10 @@ def _panel(axis, summaries, score):
     colours = {"retrain": "#000000", "baseline": "#888888"}
     for height, (label, numbers) in enumerate(summaries.items()):
         mean, deviation = numbers[score]
-        colour = colours.get(label, "#0072B2")
+        colour = colours.get(label.split()[0], "#0072B2")
         axis.set_axisbelow(True)
         axis.errorbar(mean, height, xerr=deviation, fmt="o", markersize=6, capsize=3, color=colour, zorder=3)
-        if label == "retrain":
+        if label.split()[0] == "retrain":
             axis.axvline(mean, color=colour, linestyle="--", linewidth=1, zorder=2)
     axis.set_yticks(range(len(summaries)), list(summaries), fontsize=9)
     axis.set_ylim(len(summaries) - 0.5, -0.5)

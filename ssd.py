@@ -138,16 +138,19 @@ def _sums_per_sample(model, parameters, x, y, measure):
 
     In eval mode samples do not see each other, so one backward pass of the summed loss leaves at every layer's output
     each sample's own gradient, from which the layer's parameters' gradients per sample follow (RULES).
-    Where a parameter is not used by exactly one such layer exactly once, torch.func.vmap does the whole network.
+    Where a parameter is not used by exactly one such layer exactly once, or a layer's first axis is not the sample,
+    torch.func.vmap does the whole network.
     """
+    with _recorded_calls(model) as alone, torch.no_grad():
+        model(x[:1])
     with _recorded_calls(model) as calls:
         losses = LOSSES[measure](model(x), y)
     uses = _uses(losses, parameters)
     layers = {m: [k for k, p in m.named_parameters(recurse=False) if uses.get(id(p))] for m in calls}
     covered = [id(m.get_parameter(k)) for m, keys in layers.items() for k in keys]
-    whole_batch = all(len(a) == len(x) for inputs in calls.values() for a, _ in inputs)
+    by_sample = all(len(a) == n for found, n in ((alone, 1), (calls, len(x))) for m in found for a, _ in found[m])
     once = all(len(inputs) == 1 for inputs in calls.values()) and all(count == 1 for count in uses.values())
-    if not (whole_batch and once and sorted(covered) == sorted(uses)):
+    if not (by_sample and once and sorted(covered) == sorted(uses)):
         yield from _sums_by_vmap(model, parameters, x, y, measure)
         return
     names = {id(p): name for name, p in parameters.items()}

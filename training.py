@@ -87,9 +87,11 @@ def fit(model, batches, optimizer, count, **options):
 
 
 def _keep(path, model, optimizer, done):
-    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+    device = next(model.parameters()).device
     state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "epochs": done,
-             "random": torch.get_rng_state(), "cuda_random": cuda}  # fmt: skip
+             "random": torch.get_rng_state()}  # fmt: skip
+    if device.type == "cuda":
+        state["cuda_random"] = torch.cuda.get_rng_state(device)
     buffer = io.BytesIO()
     torch.save(state, buffer)
     write_whole(path, buffer.getvalue())
@@ -102,8 +104,8 @@ def _resume(path, model, optimizer):
     model.load_state_dict(state["model"])
     optimizer.load_state_dict(state["optimizer"])
     torch.set_rng_state(state["random"])
-    if state["cuda_random"] and torch.cuda.is_available():
-        torch.cuda.set_rng_state_all(state["cuda_random"])
+    if "cuda_random" in state:
+        torch.cuda.set_rng_state(state["cuda_random"], next(model.parameters()).device)
     print(f"going on after epoch {state['epochs']}, kept in {path}")
     return state["epochs"]
 

@@ -77,7 +77,7 @@ def plot(rows, path):
         axis.grid(color="#dddddd")
     figure.supxlabel("alpha (a smaller alpha selects more parameters)", fontsize=10)
     figure.supylabel("accuracy on validation images, %", fontsize=10)
-    figure.legend(*axes[0, 0].get_legend_handles_labels(), fontsize=9, loc="outside right upper")
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), fontsize=9, loc="outside lower right", ncols=2)
     figure.suptitle(f"SSD forgets one of ten digits: {len(SEEDS)} trained networks (thin) and their mean (thick)", fontsize=11)
     figure.savefig(path, dpi=120)
 

@@ -16,7 +16,7 @@ def unlearn(model, split, *, alpha, lam, batch_size, measure="fisher", per_sampl
     ssd.warn_at_ceiling(alpha, len(split.full), len(split.forget))
     if full_importance is None:
         full_importance = full(model, split, batch_size=batch_size, measure=measure, per_sample=per_sample)
-    forget = ssd.importance(model, batches(split.forget, model, batch_size), measure=measure, per_sample=per_sample)
+    forget = ssd.importance(model, batches(split.forget, model, batch_size, what="I_Df"), measure=measure, per_sample=per_sample)
     selected = ssd.dampen(model, full_importance, forget, alpha=alpha, lam=lam)
     if notes is not None:
         notes["selected"] = selected

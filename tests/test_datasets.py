@@ -69,6 +69,12 @@ def test_splits_are_disjoint_complete_and_ordered(task, protocol):
         assert torch.equal(order, order.sort().values)
 
 
+def test_a_class_without_test_images_is_refused():
+    train, test = datasets.load("Digits")
+    with pytest.raises(UserError, match="no image of what is to be forgotten"):
+        datasets.split_class(train, test.take(test.labels != 3), "3")
+
+
 def test_random_forget_set_depends_on_its_seed_alone():
     train, test = datasets.load("Digits")
     torch.manual_seed(1)
@@ -100,6 +106,34 @@ def test_class_number():
             datasets.class_number(asked, names)
 
 
+def test_released_spellings_are_the_published_classes():
+    """CIFAR-100's coarse labels as its archive spells them, against the numbers that the released scripts forget."""
+    names = [
+        "aquatic_mammals",
+        "fish",
+        "flowers",
+        "food_containers",
+        "fruit_and_vegetables",
+        "household_electrical_devices",
+        "household_furniture",
+        "insects",
+        "large_carnivores",
+        "large_man-made_outdoor_things",
+        "large_natural_outdoor_scenes",
+        "large_omnivores_and_herbivores",
+        "medium_mammals",
+        "non-insect_invertebrates",
+        "people",
+        "reptiles",
+        "small_mammals",
+        "trees",
+        "vehicles_1",
+        "vehicles_2",
+    ]
+    asked = ("vehicle2", "veg", "people", "electrical_devices", "natural_scenes")
+    assert [datasets.class_number(name, names) for name in asked] == [19, 4, 14, 5, 10] and len(names) == 20
+
+
 def test_sub_class_needs_fine_labels():
     with pytest.raises(UserError, match="no sub-classes"):
         datasets.split_sub_class(*datasets.load("Digits"), "1")
@@ -116,6 +150,16 @@ def test_folder_reads_as_pillow_does_and_uses_its_cache(image_folder, monkeypatc
     monkeypatch.setattr(folders, "_decode", None)  # from here on decoding would fail
     again, _ = datasets.load("Folder", image_folder)
     assert torch.equal(again.pixels, train.pixels) and again.digest == train.digest
+
+
+def test_sixteen_bit_images_keep_their_shades_and_ranges_unknown_are_refused(image_folder):
+    shades = np.arange(64, dtype=np.uint16).reshape(8, 8) * 1000
+    Image.fromarray(shades).save(image_folder / "train" / "cat" / "0.png")
+    train, _ = datasets.load("Folder", image_folder)
+    assert len(train.pixels[0].unique()) > 30 and train.pixels[0].max() > 200
+    Image.fromarray(np.zeros((8, 8), dtype=np.float32)).save(image_folder / "train" / "cat" / "0.tiff")
+    with pytest.raises(UserError, match=r"0\.tiff.*mode F"):
+        datasets.load("Folder", image_folder)
 
 
 def test_folder_decodes_anew_after_damage_or_change(image_folder):
@@ -170,7 +214,9 @@ def test_pins_is_split_disjointly_and_under_released_not_at_all(tmp_path):
     train, test = datasets.load("PinsFaceRecognition", tmp_path)
     assert len(train) == 16 and len(test) == 4 and train.pixels.shape[-1] == 36 and train.augmentation.crop == 32
     assert not set(train.index.tolist()) & set(test.index.tolist())
+    parted = train.digest
     train, test = datasets.load("PinsFaceRecognition", tmp_path, protocol=RELEASED)
+    assert train.digest != parted  # so that no network trained on the test images passes for one that was not
     assert torch.equal(train.index, test.index) and len(train) == 20
     with pytest.raises(UserError, match="Kaggle"):
         datasets.load("PinsFaceRecognition", tmp_path / "nowhere")

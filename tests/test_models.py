@@ -92,6 +92,8 @@ def test_checkpoint_round_trip_and_refusals(tmp_path):
     refused(tmp_path / "none.safetensors", "ResNet18Slim", images, "pretrain_model.py")
     path.write_bytes(path.read_bytes()[:-100])
     refused(path, "ResNet18Slim", images, "no readable checkpoint")
+    torch.save({"model": model.state_dict(), "epoch": 3}, tmp_path / "wrapped.pth")
+    refused(tmp_path / "wrapped.pth", "ResNet18Slim", images, "plain state dict")
     (tmp_path / "net.pth").write_bytes(b"no zip")
     refused(tmp_path / "net.pth", "ResNet18Slim", images, "no readable checkpoint")
 

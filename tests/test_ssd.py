@@ -51,6 +51,17 @@ class Odd(nn.Module):
         return self.head(torch.tanh(self.mix(self.norm(x.flatten(2).transpose(1, 2)))).mean(1))
 
 
+class SequenceFirst(nn.Module):
+    """Layers that see [T, B, F]: their first axis is not the sample, and as long as the batch where T = B."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = nn.Linear(4, 8), nn.Linear(8, 3)
+
+    def forward(self, x):
+        return self.b(torch.tanh(self.a(x.transpose(0, 1))).mean(0))
+
+
 class Twice(nn.Module):
     """One layer used twice, a weight used again outside its layer, a parameter that no layer owns: vmap's business."""
 
@@ -96,6 +107,13 @@ def test_per_sample_equals_loop_on_odd_layers(measure, chunk_bytes, monkeypatch)
 def test_per_sample_equals_loop_where_no_layer_rule_applies(kind):
     torch.manual_seed(0)
     model, x, y = Twice(kind), torch.randn(6, 3, 4), torch.randint(4, (6,))
+    assert_same(ssd.importance(model, [(x, y)], per_sample=True), loop_over_samples(model, x, y, "fisher"))
+
+
+@pytest.mark.parametrize("batch", [5, 6])
+def test_per_sample_equals_loop_where_the_sample_is_not_the_first_axis(batch):
+    torch.manual_seed(0)
+    model, x, y = SequenceFirst(), torch.randn(batch, 5, 4), torch.randint(3, (batch,))
     assert_same(ssd.importance(model, [(x, y)], per_sample=True), loop_over_samples(model, x, y, "fisher"))
 
 
