@@ -3,7 +3,6 @@
 import argparse
 import inspect
 import platform
-import subprocess
 import time
 import warnings
 from contextlib import contextmanager
@@ -25,6 +24,7 @@ from methods.ssd import full as full_importance
 from protocol import PROTOCOLS
 from training import recipe
 
+PLACES = ("data", "weight_path", "results", "wandb", "force", "classes", "superclasses", "subclasses", "forget_class")
 BATCH_SIZE = {"full_class": 64, "sub_class": 64, "random": 128}  # those to which the published alpha and lambda belong
 
 
@@ -129,14 +129,11 @@ def prepare(args, split, ALPHA, LAMBDA):
         _dial(args, flag, table) if name in takes else _unused(args, flag)
         for flag, name, table in (("alpha", "alpha", ALPHA), ("lambda", "lam", LAMBDA))
     )
-    hashes = {
-        "weights_hash": weights,
-        "data_hash": split.full.digest,
-        "test_hash": split.retain_test.digest,
-        "forget_hash": sha256(split.forget.index.cpu().sort().values),
-    }
-    places = ("data", "weight_path", "results", "wandb", "force", "classes", "superclasses", "subclasses", "forget_class")
-    identity = {**{name: value for name, value in config.items() if name not in places}, **hashes}
+    if "per_sample" not in takes:
+        config["importance"] = None
+    hashes = {"weights_hash": weights, "data_hash": split.full.digest, "test_hash": split.retain_test.digest,
+              "forget_hash": sha256(split.forget.index.cpu().sort().values)}  # fmt: skip
+    identity = {**{name: value for name, value in config.items() if name not in PLACES}, **hashes}  # all that moves numbers
     name = f"{args.net}-{args.dataset}-{_safe(config['forget'])}-{args.method}-seed{args.seed}"
     path = records.path_of(args.results, args.task, name, identity)
     found = None if args.force else records.read(path)
@@ -150,15 +147,21 @@ def prepare(args, split, ALPHA, LAMBDA):
                "recipe": metadata.get("recipe") or recipe(args.net, args.dataset)}  # fmt: skip
     settings = {name: value for name, value in offered.items() if name in takes}
     if "full_importance" in takes:
-        measure = takes["measure"].default
-        dials = {"batch_size": args.b, "measure": measure, "per_sample": settings["per_sample"]}
-        settings["full_importance"], notes["full_importance"] = importances.stored(
-            lambda: full_importance(model, split, **dials), args.weight_path,
-            identity={**dials, "weights": weights, "data": split.full.digest}, index=split.full.index)  # fmt: skip
+        settings["full_importance"], notes["full_importance"] = _stored_importance(
+            args, model, weights, split, takes["measure"].default
+        )
     torch.manual_seed(args.seed)
     untrained = models.untrained(model, pretrained_vit=PROTOCOLS[args.protocol].untrained_vit_is_pretrained)
     torch.manual_seed(args.seed)
     return Run(config, path, split, model, untrained, settings, notes, hashes)
+
+
+def _stored_importance(args, model, weights, split, measure):
+    """(I_D of the network, seconds that computing it took): computed the first time, kept beside the checkpoint."""
+    dials = {"batch_size": args.b, "measure": measure, "per_sample": args.importance == "sample"}
+    identity = {**dials, "weights": weights, "data": split.full.digest}
+    return importances.stored(lambda: full_importance(model, split, **dials), args.weight_path, identity=identity,
+                              index=split.full.index)  # fmt: skip
 
 
 def _dial(args, flag, table):
@@ -217,7 +220,7 @@ def finish(run, scores, forgetting, evaluation):
     seconds = {"method": forgetting.seconds, "evaluation": evaluation.seconds, "full_importance": notes.pop("full_importance")}
     where = torch.cuda.get_device_name() if run.config["gpu"] else f"{platform.processor() or platform.machine()} CPU"
     record = {"task": run.config["task"], "config": run.config, "scores": scores, "seconds": seconds, **notes, **run.hashes,
-              "versions": versions(), "commit": commit(), "device": where}  # fmt: skip
+              "versions": records.versions(), "commit": records.commit(), "device": where}  # fmt: skip
     records.write(run.path, record)
     print(readable(record) + f"\n  record: {run.path}")
     mirror.log(record, run.config["wandb"])
@@ -236,20 +239,3 @@ def readable(record):
         parts.append(f"selected {100 * record['selected']:.3g} %")
     title = f"{record['task']}: {config['net']}, {config['dataset']}, forget {config['forget']}: {config['method']}{dials}"
     return f"{title}, seed {config['seed']}\n  " + "   ".join(parts)
-
-
-def versions():
-    import sklearn
-    import torchvision
-
-    return {"python": platform.python_version(), "torch": torch.__version__, "torchvision": torchvision.__version__,
-            "scikit-learn": sklearn.__version__}  # fmt: skip
-
-
-def commit():
-    """This repository's commit, with "-dirty" behind it where files differ; None outside git."""
-    call = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"]
-    try:
-        return subprocess.run(call, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return None

@@ -14,6 +14,7 @@ import torch
 
 import experiment
 import models
+import records
 from common import UserError, run_script, sha256
 from images import batches
 from metrics import accuracy
@@ -58,8 +59,8 @@ def main(argv=None):
         path.unlink(missing_ok=True)
     accuracy_reached, seconds_per_epoch = learn(model, train, test, how, args, keep, best)
     # 3. Keep it.
-    metadata.update(accuracy=accuracy_reached, seconds_per_epoch=seconds_per_epoch, commit=experiment.commit(),
-                    versions=experiment.versions())  # fmt: skip
+    metadata.update(accuracy=accuracy_reached, seconds_per_epoch=seconds_per_epoch, commit=records.commit(),
+                    versions=records.versions())  # fmt: skip
     models.save(model, args.out, metadata)
     for path in (keep, best):
         path.unlink(missing_ok=True)

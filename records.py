@@ -1,6 +1,8 @@
-"""One JSON file a run: where it lies, how it is written, how all of them are read back."""
+"""One JSON file a run: where it lies, what code made it, how it is written, how all of them are read back."""
 
 import json
+import platform
+import subprocess
 from pathlib import Path
 
 from common import UserError, sha256, write_whole
@@ -34,3 +36,22 @@ def read_all(results):
     if not found:
         raise UserError(f"no records under {results}; run an experiment with -results {results} first")
     return found
+
+
+def versions():
+    """Those that a number may depend on."""
+    import sklearn
+    import torch
+    import torchvision
+
+    return {"python": platform.python_version(), "torch": torch.__version__, "torchvision": torchvision.__version__,
+            "scikit-learn": sklearn.__version__}  # fmt: skip
+
+
+def commit():
+    """This repository's commit, with "-dirty" behind it where files differ; None outside git."""
+    call = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"]
+    try:
+        return subprocess.run(call, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None

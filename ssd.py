@@ -7,10 +7,9 @@ AAAI 2024, arXiv:2308.07707. Its label-free measure ("norm"): Loss-Free SSD, arX
     select       I_Df > alpha * I_D
     dampen       theta <- min( lam * I_D / I_Df, 1 ) * theta           for the selected parameters
 
-D is everything the model was trained on, D_f, its part to forget, included. Beware: the gradient is squared batch by
-batch, so importances depend on the batch size and on the order of the data, and published values of alpha belong to
-batches of 64 of a set sorted by class (128 of a shuffled one for random forgetting). `per_sample=True` does not depend
-on either.
+D is all that the model was trained on, D_f included. Beware: gradients are squared batch by batch, so importances depend
+on batch size and order, and published values of alpha belong to batches of 64 of a set sorted by class (128 of a shuffled
+one for random forgetting). `per_sample=True` depends on neither.
 """
 
 import warnings
@@ -78,7 +77,7 @@ def dampen(model, full, forget, *, alpha, lam):
 
 def unlearn(model, forget_batches, full_batches, *, alpha, lam, measure="fisher", per_sample=False):
     """Make `model` forget `forget_batches`: both importances, then `dampen`. Changes the model in place, returns it."""
-    sizes = {}
+    sizes = {"full": 0, "forget": 0}
     full = importance(model, _counted(full_batches, sizes, "full"), measure=measure, per_sample=per_sample)
     forget = importance(model, _counted(forget_batches, sizes, "forget"), measure=measure, per_sample=per_sample)
     warn_at_ceiling(alpha, sizes["full"], sizes["forget"])
@@ -94,7 +93,6 @@ def warn_at_ceiling(alpha, full_size, forget_size):
 
 
 def _counted(batches, sizes, name):
-    sizes[name] = 0
     for x, y in batches:
         sizes[name] += len(y)
         yield x, y
@@ -153,8 +151,7 @@ def _sums_per_sample(model, parameters, x, y, measure):
     if not (by_sample and once and sorted(covered) == sorted(uses)):
         yield from _sums_by_vmap(model, parameters, x, y, measure)
         return
-    names = {id(p): name for name, p in parameters.items()}
-    layers = {m: keys for m, keys in layers.items() if keys}
+    names, layers = {id(p): name for name, p in parameters.items()}, {m: keys for m, keys in layers.items() if keys}
     at_outputs = torch.autograd.grad(losses.sum(), [calls[m][0][1] for m in layers])
     for (layer, keys), at_output in zip(layers.items(), at_outputs, strict=True):
         a = calls[layer][0][0].detach()
@@ -175,7 +172,7 @@ def _recorded_calls(model):
         calls.setdefault(layer, []).append((inputs[0], output))
         return output.clone()  # what follows may work in place; the recorded output must stay this layer's own
 
-    hooks = [m.register_forward_hook(record) for m in model.modules() if _known(m)]
+    hooks = [layer.register_forward_hook(record) for layer in model.modules() if _known(layer)]
     try:
         yield calls
     finally:
@@ -184,9 +181,8 @@ def _recorded_calls(model):
 
 
 def _known(layer):
-    if isinstance(layer, nn.Conv2d):
-        return type(layer) in RULES and layer.padding_mode == "zeros" and not isinstance(layer.padding, str)
-    return type(layer) in RULES and getattr(layer, "track_running_stats", True)
+    plain = getattr(layer, "padding_mode", "zeros") == "zeros" and not isinstance(getattr(layer, "padding", 0), str)
+    return type(layer) in RULES and plain and getattr(layer, "track_running_stats", True)
 
 
 def _uses(losses, parameters):
