@@ -45,7 +45,8 @@ def main(argv=None):
     train, test = experiment.load_data(args)
     how = chosen_recipe(args)
     metadata = {"net": args.net, "dataset": args.dataset, "classes": list(train.classes), "data_hash": train.digest,
-                "seed": args.seed, "recipe": how, "protocol": args.protocol, "device": "cuda" if args.gpu else "cpu"}  # fmt: skip
+                "seed": args.seed, "epochs": how["epochs"], "recipe": how, "protocol": args.protocol,
+                "device": "cuda" if args.gpu else "cpu"}  # fmt: skip
     if args.net == "ViT":
         metadata["backbone"] = args.vit_init
     if done := finished(args, metadata):
