@@ -2,7 +2,7 @@
 # The paper's experiments, each a command line handed to sweep.py; what is done already is not done again.
 #
 #   ./MAIN_run_experiments.sh 0       the whole grid on GPU 0
-#   ./MAIN_run_experiments.sh cpu     the same on the CPU (weeks)
+#   ./MAIN_run_experiments.sh cpu     the same on the CPU, for the patient
 #   ./MAIN_run_experiments.sh demo    two digits, two sub-classes and a random set, on the CPU in minutes
 set -euo pipefail
 cd "$(dirname "$0")"
@@ -14,8 +14,8 @@ CIFAR20_CLASSES=(vehicle2 veg people electrical_devices natural_scenes)
 CIFAR100_CLASSES=(rocket mushroom baby lamp sea)    # also the sub-classes of CIFAR-20
 FACES=(1 10 20 30 40)                               # Pins' folders by number
 FORGET_PERC=0.00165                                 # 83 of CIFAR-10's 50,000 images
-DATA=$(printf %q "${DATA:-data}")
-RESULTS=$(printf %q "${RESULTS:-results}")
+DATA=${DATA:-data}
+RESULTS=${RESULTS:-results}
 PROTOCOL=${PROTOCOL:-paper}
 
 DEMO_SEEDS=(0 1)
@@ -30,7 +30,7 @@ forget() { # script, net, data set, what to forget, seeds
   local method seed
   for method in "${METHODS[@]}"; do
     for seed in $5; do
-      echo "forget_$1_main.py -net $2 -dataset $3 $4 -method $method -seed $seed -results $RESULTS $FLAGS $COMMON"
+      echo "forget_$1_main.py -net $2 -dataset $3 $4 -method $method -seed $seed -results $(printf %q "$RESULTS") $FLAGS $COMMON"
     done
   done
 }
@@ -65,11 +65,11 @@ case "${1:-}" in
   demo) COMMON="" RESULTS=results/demo FLAGS="-wandb disabled"; grid=demo
     # One thread and AVX2 kernels: the same networks, and so the README's numbers, on every x86 CPU.
     export OMP_NUM_THREADS=1 ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_CBWR=COMPATIBLE ;;
-  cpu) COMMON="-data $DATA -protocol $PROTOCOL"; grid=paper ;;
-  [0-9]*) COMMON="-data $DATA -protocol $PROTOCOL -gpu"; export CUDA_VISIBLE_DEVICES=$1; grid=paper ;;
+  cpu) COMMON="-data $(printf %q "$DATA") -protocol $PROTOCOL"; grid=paper ;;
+  [0-9]*) COMMON="-data $(printf %q "$DATA") -protocol $PROTOCOL -gpu"; export CUDA_VISIBLE_DEVICES=$1; grid=paper ;;
   *) sed -n '2,6s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
 esac
 status=0
 $grid | "$PYTHON" sweep.py || status=$?             # a failed run does not keep the others from the report
-eval "\"$PYTHON\" report.py $RESULTS"
+"$PYTHON" report.py "$RESULTS"
 exit $status
