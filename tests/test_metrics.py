@@ -45,14 +45,14 @@ def test_zrf_against_scipy():
     assert metrics.zrf(a, b, elementwise_kl=True) == pytest.approx(1 - float(released), abs=1e-12)
 
 
-@pytest.mark.parametrize(("scale", "members", "others"), [(0.3, 900, 150), (0.02, 40, 12)])
+@pytest.mark.parametrize(("scale", "members", "others"), [(0.05, 900, 150), (0.1, 200, 20)])
 def test_mia_equals_the_released_multinomial_fit(scale, members, others):
     """Two-class softmax regression with penalty 0.5 ||W||^2 at C = 1 and balanced weights, minimised by SciPy.
 
-    Entropies of many images leave the penalty without effect; few and small ones do not.
+    The penalty moves the border here: at C = 1 of the binary fit the second score would be 2.1 points higher.
     """
     rng = np.random.default_rng(0)
-    member_entropy, other_entropy = rng.gamma(1.0, scale, members), rng.gamma(4.0, scale, others)
+    member_entropy, other_entropy = rng.gamma(0.3, scale, members), rng.gamma(2.0, 2 * scale, others)
     forget_entropy = np.linspace(0, 8 * scale, 4001)  # so fine that a moved border shows
     x = np.concatenate([member_entropy, other_entropy])
     y = np.concatenate([np.ones(members, int), np.zeros(others, int)])
@@ -66,7 +66,7 @@ def test_mia_equals_the_released_multinomial_fit(scale, members, others):
     wanted = 100 * np.mean((np.outer(forget_entropy, v[:2]) + v[2:]).argmax(1))
     got = metrics.mia(*(torch.tensor(values) for values in (member_entropy, other_entropy, forget_entropy)))
     assert 15 < wanted < 85
-    assert got == pytest.approx(wanted, abs=0.1)
+    assert got == pytest.approx(wanted, abs=0.3)
 
 
 def test_mia_extremes():

@@ -108,6 +108,7 @@ def test_importance_is_stored_once_and_survives_damage(place, tmp_path):
     stored.write_bytes(data)
     forget(tmp_path, "full_class", *flags, "-results", tmp_path / "b")
     assert only_record(tmp_path / "b")["scores"] == scores
+    assert stored.read_bytes() != bytes(data)  # computed anew, and kept
     forget(tmp_path, "full_class", "-dataset", "Digits", "-forget_class", "3", *flags[4:], "-results", tmp_path / "c")
     assert len(list((tmp_path / "checkpoints").glob("*importance*"))) == 1  # I_D does not depend on D_f
     forget(tmp_path, "full_class", *flags, "-importance", "sample", "-results", tmp_path / "d")
