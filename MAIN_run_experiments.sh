@@ -20,7 +20,7 @@ PROTOCOL=${PROTOCOL:-paper}
 
 DEMO_SEEDS=(0 1)
 DEMO_DIGITS=(0 2)                                   # why these two: README, "The demo"
-DEMO_PERC=0.02                                      # 29 of 1,437 images
+DEMO_PERC=0.02                                      # 29 of 1,442 images
 
 PYTHON=${PYTHON:-python}
 [ -x .venv/bin/python ] && PYTHON=.venv/bin/python

@@ -5,6 +5,8 @@ import os
 import sys
 import time
 import uuid
+import warnings
+from contextlib import suppress
 from pathlib import Path
 
 from tqdm import tqdm
@@ -12,6 +14,11 @@ from tqdm import tqdm
 
 class UserError(ValueError):
     """Something the user can mend; the message is one line and names the way out (exit code 2)."""
+
+
+def refuse(message):
+    """What an argument parser does with an error of its own: one line, as for every other."""
+    raise UserError(f"{message} (-h lists the flags)")
 
 
 def write_whole(path, data):
@@ -28,14 +35,20 @@ def write_whole(path, data):
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
-        for left in path.parent.glob(f".{path.name}.*.tmp"):  # by a process killed in mid-write
-            if time.time() - left.stat().st_mtime > 3600:
-                left.unlink(missing_ok=True)
     except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror}; free some space or name another folder") from error
+        raise UserError(f"cannot write {path}: {error.strerror}; make room, mend its permissions or name another") from error
     finally:
-        if temporary.exists():
-            temporary.unlink()
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+            for left in path.parent.glob(f".{path.name}.*.tmp"):  # by a process killed in mid-write
+                if time.time() - left.stat().st_mtime > 3600:
+                    left.unlink()
+
+
+def check_writable(folder):
+    """Make the folder and try it, so that a run that could not keep its result fails before and not after the work."""
+    write_whole(Path(folder) / ".probe", b"")
+    (Path(folder) / ".probe").unlink(missing_ok=True)
 
 
 def sha256(*parts):
@@ -58,6 +71,7 @@ def progress(items, what, total=None):
 
 def run_script(main):
     """Run a script's main(): one line and exit code 2 for what the user can mend, exit code 130 for Ctrl-C."""
+    warnings.formatwarning = lambda message, *_, **__: f"warning: {message}\n"
     try:
         main()
     except UserError as error:
@@ -66,3 +80,6 @@ def run_script(main):
     except KeyboardInterrupt:
         print("stopped; what is finished is kept, the same command goes on", file=sys.stderr)
         sys.exit(130)
+    except BrokenPipeError:  # the reader of what we print has left, as `| head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)

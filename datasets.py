@@ -120,6 +120,8 @@ def folder(data, size, protocol):
         parts.append(image_set("Folder", pixels, labels, classes, augmentation, digest=digest))
         files.append(names)
     train, test = parts
+    if len(train.classes) < 2:
+        raise UserError(f"{data}/train holds one class alone; a network needs two or more")
     if train.classes != test.classes:
         differing = sorted(set(train.classes) ^ set(test.classes))
         raise UserError(f"train and test in {data} must hold the same classes; only one of them has {', '.join(differing[:5])}")
@@ -228,12 +230,14 @@ def split_random(train, test, forget_perc, seed, *, protocol=PAPER):
 
 
 def class_number(asked, names):
-    """The label of a class given by its name, by a released spelling of it, or by its number; UserError otherwise."""
+    """The label of a class given by its name, by a released spelling of it, or where no name is one, by its number."""
     asked = str(asked)
     for name in (asked, SPELLINGS.get(asked)):
         if name in names:
             return names.index(name)
-    if asked.isdecimal() and int(asked) < len(names):
+    numbered = any(name.isdecimal() for name in names)  # then a number that is no name is a slip
+    if asked.isascii() and asked.isdecimal() and int(asked) < len(names) and not numbered:
         return int(asked)
     near = difflib.get_close_matches(asked, names, n=5, cutoff=0.4) or list(names[:5])
-    raise UserError(f"there is no class {asked!r}; nearest names: {', '.join(near)} (or a number, 0 to {len(names) - 1})")
+    numbers = "" if numbered else f" (or a number, 0 to {len(names) - 1})"
+    raise UserError(f"there is no class {asked!r}; nearest names: {', '.join(near)}{numbers}")

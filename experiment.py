@@ -18,7 +18,7 @@ import metrics
 import mirror
 import models
 import records
-from common import UserError, sha256
+from common import UserError, check_writable, refuse, sha256
 from methods import METHODS, SPELLINGS
 from methods.ssd import full as full_importance
 from protocol import PROTOCOLS
@@ -31,7 +31,8 @@ BATCH_SIZE = {"full_class": 64, "sub_class": 64, "random": 128}  # those to whic
 def parser(doc):
     """An argument parser with the flags that pre-training and forgetting have in common; its errors are UserErrors."""
     flags = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
-    flags.error = _refuse
+    flags.error = refuse
+    flags._get_option_tuples = lambda word: []  # allow_abbrev=False lets abbreviations of one dash through
     flags.add_argument("-net", required=True, choices=list(models.NETS))
     flags.add_argument("-dataset", required=True, choices=list(datasets.SETS))
     flags.add_argument("-data", default="data", metavar="DIR", help="where data sets lie; Folder: holds train/CLASS/, test/CLASS/")
@@ -39,6 +40,13 @@ def parser(doc):
     flags.add_argument("-gpu", action="store_true", help="use the GPU")
     flags.add_argument("-protocol", choices=list(PROTOCOLS), default="paper", help="protocol.py: where the released code departs")
     return flags
+
+
+def seed(text):
+    """A seed as torch takes one."""
+    if not 0 <= int(text) < 2**63:
+        raise argparse.ArgumentTypeError("a seed lies between 0 and 2**63 - 1")
+    return int(text)
 
 
 def arguments(doc, task, argv):
@@ -49,8 +57,8 @@ def arguments(doc, task, argv):
     else:
         flags.add_argument("-forget_class", required=True, help="name or number")
     flags.add_argument("-method", required=True, choices=[*METHODS, *SPELLINGS])
-    flags.add_argument("-seed", type=int, default=0, help="of the unlearning")
-    flags.add_argument("-train_seed", type=int, default=0, help="of the pre-training: which checkpoint")
+    flags.add_argument("-seed", type=seed, default=0, help="of the unlearning")
+    flags.add_argument("-train_seed", type=seed, default=0, help="of the pre-training: which checkpoint")
     flags.add_argument("-weight_path", help="checkpoint; default checkpoints/{net}-{dataset}-seed{train_seed}.safetensors")
     flags.add_argument("-b", type=int, default=BATCH_SIZE[task], help="batch size (default %(default)s)")
     flags.add_argument("-alpha", type=float, help="dampening: overrides the script's table")
@@ -78,10 +86,6 @@ def _default_checkpoint(args):
         return paths[0]
     print(f"there is no {paths[0]}, so {paths[1]}, pre-trained under protocol paper, is taken")
     return paths[1]
-
-
-def _refuse(message):
-    raise UserError(f"{message} (-h lists the flags)")
 
 
 def device(args):
@@ -124,7 +128,7 @@ def prepare(args, split, ALPHA, LAMBDA):
     """The trained network and the method's settings; or the record, where the same run has left one before."""
     model, metadata, weights = models.load(args.weight_path, args.net, split.full)
     takes = inspect.signature(METHODS[args.method]).parameters
-    config = dict(vars(args), forget=_forgotten(args, split))
+    config = dict(vars(args), forget=_forgotten(args, split), train_seed=metadata.get("seed", args.train_seed))
     config["alpha"], config["lambda"] = (
         _dial(args, flag, table) if name in takes else _unused(args, flag)
         for flag, name, table in (("alpha", "alpha", ALPHA), ("lambda", "lam", LAMBDA))
@@ -140,6 +144,7 @@ def prepare(args, split, ALPHA, LAMBDA):
     if found:
         print(readable(found) + f"\n  done before: {path} (-force runs it again)")
         return Run(config, path, split, record=found)
+    check_writable(path.parent)
     model.to(device(args))
     notes = {"selected": None, "full_importance": None}
     offered = {"alpha": config["alpha"], "lam": config["lambda"], "batch_size": args.b, "notes": notes,
@@ -171,8 +176,8 @@ def _dial(args, flag, table):
         value = rows.get(args.dataset, rows.get(args.net))
     if value is None:
         raise UserError(f"there is no published {flag} for {args.method} on {args.net}, {args.dataset}; give one with -{flag}")
-    if not value >= 0:
-        raise UserError(f"-{flag} {value}: it may not be negative")
+    if not 0 <= value < float("inf"):
+        raise UserError(f"-{flag} {value}: it must be a number of at least 0")
     return float(value)
 
 
@@ -190,7 +195,7 @@ def _forgotten(args, split):
 
 
 def _safe(name):
-    return "".join(c if c.isalnum() or c in "._" else "_" for c in name)
+    return "".join(c if c.isalnum() or c in "._" else "_" for c in name)[:60]
 
 
 @contextmanager
@@ -221,8 +226,9 @@ def finish(run, scores, forgetting, evaluation):
     where = torch.cuda.get_device_name() if run.config["gpu"] else f"{platform.processor() or platform.machine()} CPU"
     record = {"task": run.config["task"], "config": run.config, "scores": scores, "seconds": seconds, **notes, **run.hashes,
               "versions": records.versions(), "commit": records.commit(), "device": where}  # fmt: skip
+    print(readable(record))
     records.write(run.path, record)
-    print(readable(record) + f"\n  record: {run.path}")
+    print(f"  record: {run.path}")
     mirror.log(record, run.config["wandb"])
     return record
 

@@ -10,7 +10,7 @@ import numpy as np
 import safetensors
 import safetensors.torch
 import torch
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from common import UserError, progress, sha256, write_whole
 
@@ -45,12 +45,14 @@ def largest_side(root):
 def _listing(root):
     if not root.is_dir():
         raise UserError(f"no folder {root}; -data names the folder that holds it")
-    suffixes = Image.registered_extensions()
+    suffixes = {suffix for suffix, kind in Image.registered_extensions().items() if kind in Image.OPEN}
     classes = sorted(entry.name for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith("."))
     if not classes:
         raise UserError(f"{root} holds no class folders; images belong into {root}/<class>/")
     files, labels = [], []
     for label, name in enumerate(classes):
+        if not name.isprintable():
+            raise UserError(f"the class folder {name!r} in {root} has a name that cannot be printed; rename it")
         found = sorted(f for f in (root / name).rglob("*") if f.suffix.lower() in suffixes and f.is_file())
         if not found:
             raise UserError(f"the class {root / name} holds no image; add some or remove the folder")
@@ -97,6 +99,8 @@ def _decode(file, size):
             elif image.mode in ("I", "F"):
                 raise ValueError(f"mode {image.mode}: no range of brightness is known; convert it to 8 or 16 bits")
             image = image.convert("RGB").resize((size, size), Image.Resampling.BILINEAR)
+    except UnidentifiedImageError as error:
+        raise UserError(f"{file} cannot be read as an image (no format that Pillow knows); replace or remove it") from error
     except Exception as error:  # Pillow's decoders raise OSError, SyntaxError, struct.error, DecompressionBombError ...
         raise UserError(f"{file} cannot be read as an image ({error}); replace or remove it") from error
     return np.array(image), sha256(data)

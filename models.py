@@ -151,7 +151,10 @@ def load(path, net, images, vit_init="pretrained"):
             if metadata.get(name) != value:
                 raise UserError(f"{path} was trained for {_brief(name, metadata.get(name))}, "
                                 f"this run asks for {_brief(name, value)}; name the right one with -weight_path")  # fmt: skip
-    data = Path(path).read_bytes()
+    try:
+        data = Path(path).read_bytes()
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror}); mend its permissions or name another") from error
     if "backbone" in metadata:  # the weights come from the file: no download for what is overwritten at once
         vit_init = metadata["backbone"]
     model = NETS[net](num_classes, "random" if net == "ViT" else vit_init)
@@ -175,7 +178,7 @@ def _state_dict(path, data):
             raise TypeError("no plain state dict")
         return state
     except Exception as error:  # pickle, zip and safetensors each raise their own kind
-        reason = str(error).split("\n")[0][:80]
+        reason = "no plain state dict" if isinstance(error, TypeError) else type(error).__name__
         raise UserError(f"{path} is no readable checkpoint ({reason}); name another with -weight_path") from error
 
 

@@ -7,6 +7,7 @@ rate warmed up over the first epoch and cut to a fifth at each milestone; epochs
 (training.py). Killed at any moment, the same command goes on from the last finished epoch.
 """
 
+import os
 import time
 from pathlib import Path
 
@@ -15,7 +16,7 @@ import torch
 import experiment
 import models
 import records
-from common import UserError, run_script, sha256
+from common import UserError, check_writable, run_script, sha256
 from images import batches
 from metrics import accuracy
 from protocol import PROTOCOLS
@@ -28,7 +29,7 @@ def arguments(argv):
     flags.add_argument("-warm", type=int, help="epochs of warm-up (1)")
     flags.add_argument("-lr", type=float, help="learning rate (0.1; ViT 0.01)")
     flags.add_argument("-epochs", type=int, help="default: the published number; milestones scale with it")
-    flags.add_argument("-seed", type=int, default=0)
+    flags.add_argument("-seed", type=experiment.seed, default=0)
     flags.add_argument("-out", help="default checkpoints/{net}-{dataset}-seed{seed}.safetensors")
     flags.add_argument("-vit_init", choices=["pretrained", "random"], default="pretrained", help="ViT: random for speed tests")
     flags.add_argument("-force", action="store_true", help="train again though the checkpoint is there")
@@ -52,6 +53,7 @@ def main(argv=None):
     if done := finished(args, metadata):
         return done
     # 2. Learn it.
+    check_writable(args.out.parent)
     torch.manual_seed(args.seed)
     model = models.create(args.net, len(train.classes), args.vit_init).to(experiment.device(args))
     key = sha256(str(sorted(metadata.items())))[:8]  # another recipe never goes on from this one's state
@@ -84,7 +86,7 @@ def chosen_recipe(args):
 
 def finished(args, metadata):
     """The metadata of the checkpoint that this very command has made before, or None; UserError where another lies there."""
-    if args.force or not args.out.exists():
+    if args.force or not os.path.lexists(args.out):
         return None
     there = models.read_metadata(args.out)
     differing = [name for name, value in metadata.items() if name != "device" and there.get(name) != value]
@@ -103,7 +105,7 @@ def learn(model, train, test, how, args, keep, best_path):
 
     data = batches(train, model, how["batch_size"], shuffle=True, augment=True)
     keeps_best = PROTOCOLS[args.protocol].checkpoint_is_best_on_test
-    best = models.read_metadata(best_path)["accuracy"] if best_path.exists() else -1.0
+    best = models.read_metadata(best_path).get("accuracy", -1.0) if best_path.exists() else -1.0
     seconds, start = [], time.perf_counter()
     for _ in epochs(model, data, sgd(model, how["lr"]), how["epochs"], keep=keep, what=f"pre-training {args.net}",
                     factor=lambda step: lr_factor(step, len(data), how["warm"], how["milestones"])):  # fmt: skip

@@ -3,9 +3,13 @@
 import json
 import platform
 import subprocess
+import sys
 from pathlib import Path
 
 from common import UserError, sha256, write_whole
+
+KEYS = {"task", "config", "scores", "seconds", "selected", "weights_hash", "data_hash"}
+CONFIG = {"net", "dataset", "train_seed", "protocol", "method", "seed", "forget", "b", "alpha", "lambda", "importance"}
 
 
 def path_of(results, task, name, identity):
@@ -22,17 +26,24 @@ def write(path, record):
 def read(path):
     """The record at `path`, or None where there is none. UserError where the file is no record."""
     try:
-        return json.loads(Path(path).read_text())
+        record = json.loads(Path(path).read_text())
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
-        raise UserError(f"{path} cannot be read as a record ({error}); remove it and run its command again") from error
+        raise UserError(f"{path} cannot be read ({error}); mend or remove it, or name another folder with -results") from error
+    if not (isinstance(record, dict) and record.keys() >= KEYS and record["config"].keys() >= CONFIG):
+        raise UserError(f"{path} is no record; remove it or name another folder with -results")
+    return record
 
 
 def read_all(results):
-    """Every record under a folder, in the order of their paths. UserError where there is none."""
-    found = [read(path) for path in sorted(Path(results).rglob("*.json"))]
-    found = [record for record in found if isinstance(record, dict) and {"task", "config", "scores"} <= record.keys()]
+    """Every record under a folder, in the order of their paths; other files are left out, aloud. UserError for none."""
+    found = []
+    for path in sorted(Path(results).rglob("*.json")):
+        try:
+            found.append(read(path))
+        except UserError as error:
+            print(f"left out: {error}", file=sys.stderr)
     if not found:
         raise UserError(f"no records under {results}; run an experiment with -results {results} first")
     return found

@@ -13,7 +13,7 @@ import statistics
 from pathlib import Path
 
 import records
-from common import run_script, write_whole
+from common import refuse, run_script, write_whole
 
 SCORES = {"D_r %": "RetainTestAcc", "D_f %": "Df", "MIA %": "MIA"}
 MEANING = {
@@ -29,7 +29,7 @@ SETTINGS = ("b", "alpha", "lambda", "importance")
 def grouped(found):
     """{(task, net, dataset, train_seed, protocol): {forgotten: {method label: its records, one a seed}}}."""
     tables = {}
-    for record in sorted(found, key=lambda record: [*TASKS].index(record["task"])):
+    for record in sorted(found, key=lambda record: [*TASKS, record["task"]].index(record["task"])):
         config = record["config"]
         rows = tables.setdefault((record["task"], *[config[k] for k in GROUP]), {}).setdefault(config["forget"], {})
         settings = (record["weights_hash"], record["data_hash"], *[config[k] for k in SETTINGS])
@@ -75,7 +75,7 @@ def markdown(tables):
     """All tables as Markdown that also reads well as plain text."""
     lines = []
     for (task, net, dataset, train_seed, protocol), sections in tables.items():
-        lines += [f"## Forget {TASKS[task]}: {net} on {dataset} (training seed {train_seed}, protocol {protocol})", ""]
+        lines += [f"## Forget {TASKS.get(task, task)}: {net} on {dataset} (training seed {train_seed}, protocol {protocol})", ""]
         for forgotten, rows in sections.items():
             table = [["method", *SCORES, "seconds", "I_D s", "selected %", "n"]]
             table += [cells(label, *summary(records_of_row)) for label, records_of_row in rows.items()]
@@ -132,7 +132,7 @@ def plot(table, sections):
     for axis, score in zip(axes[-1], SCORES, strict=True):
         axis.set_xlabel(MEANING[score], fontsize=9)
         axis.set_xlim(-5, 105)
-    figure.suptitle(f"{net} on {dataset}: forget {TASKS[task]}. Closest to retrain's dashed line is best.\n"
+    figure.suptitle(f"{net} on {dataset}: forget {TASKS.get(task, task)}. Closest to retrain's dashed line is best.\n"
                     "Dot: mean over seeds; bar: standard deviation", fontsize=10)  # fmt: skip
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=150)
@@ -158,16 +158,17 @@ def _panel(axis, summaries, score):
 def main(argv=None):
     flags = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     flags.add_argument("results", nargs="?", default="results", help="folder with records (default: results)")
+    flags.error = refuse
     folder = Path(flags.parse_args(argv).results)
     tables = grouped(records.read_all(folder))
     text = markdown(tables)
-    print(text)
     write_whole(folder / "report.md", text.encode())
     write_whole(folder / "report.csv", csv_text(tables).encode())
     plots = []
     for table, sections in tables.items():
         plots.append(folder / f"report-{'-'.join(map(str, table))}.png")
         write_whole(plots[-1], plot(table, sections))
+    print(text)
     print("tables:", folder / "report.md", folder / "report.csv", "\nplots: ", *plots)
 
 

@@ -88,8 +88,8 @@ def unlearn(model, forget_batches, full_batches, *, alpha, lam, measure="fisher"
 def warn_at_ceiling(alpha, full_size, forget_size):
     """Warn where alpha >= |D| / |D_f|: where D's batches over D_f are D_f's own, nothing can be selected any more."""
     if alpha >= full_size / forget_size:
-        warnings.warn(f"alpha = {alpha:g} reaches |D| / |D_f| = {full_size / forget_size:.4g}: since D holds D_f, few "
-                      "parameters or none can be selected; take a smaller alpha", stacklevel=2)  # fmt: skip
+        warnings.warn(f"alpha = {alpha:g} reaches |D| / |D_f| = {full_size / forget_size:.4g}: where D's "
+                      "batches over D_f are D_f's own, nothing can be selected; take a smaller alpha", stacklevel=2)  # fmt: skip
 
 
 def _counted(batches, sizes, name):

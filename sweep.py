@@ -25,6 +25,8 @@ def main():
         print(f"[{number}/{len(commands)}] {script}.py {shlex.join(argv)}", flush=True)
         try:
             importlib.import_module(script).main(argv)
+        except SystemExit:  # -h
+            pass
         except UserError as error:
             failed.append(f"{script}.py {shlex.join(argv)}: {error}")
             print(f"error: {error}", file=sys.stderr)
@@ -39,11 +41,14 @@ def main():
 
 
 def _parsed(line):
-    words = shlex.split(line)
+    try:
+        words = shlex.split(line)
+    except ValueError as error:
+        raise UserError(f"cannot read the line {line.strip()!r}: {error}") from error
     words = words[1:] if words[0].startswith("python") else words
-    script = Path(words[0]).stem
+    script = Path(words[0]).stem if words else ""
     if script not in SCRIPTS:
-        raise UserError(f"{words[0]!r} is none of {', '.join(SCRIPTS)}; each line is one of these scripts with its flags")
+        raise UserError(f"{line.strip()!r} is none of {', '.join(SCRIPTS)}; each line is one of these scripts with its flags")
     return script, words[1:]
 
 

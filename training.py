@@ -51,6 +51,8 @@ def epochs(model, batches, optimizer, count, *, loss=cross_entropy, factor=None,
     after each epoch is written there once the caller comes back for the next, and training goes on from it where it
     lies. On a CPU an interrupted training then ends with bitwise the same weights. UserError where the loss diverges.
     """
+    if getattr(batches, "batch_size", 2) < 2:
+        raise UserError("-b 1: BatchNorm cannot train on batches of one image; take a larger batch")
     base_lr = [group["lr"] for group in optimizer.param_groups]
     done = _resume(keep, model, optimizer) if keep else 0
     step = done * len(batches)
@@ -100,12 +102,15 @@ def _keep(path, model, optimizer, done):
 def _resume(path, model, optimizer):
     if not Path(path).exists():
         return 0
-    state = torch.load(path, map_location="cpu", weights_only=True)
-    model.load_state_dict(state["model"])
-    optimizer.load_state_dict(state["optimizer"])
-    torch.set_rng_state(state["random"])
-    if "cuda_random" in state:
-        torch.cuda.set_rng_state(state["cuda_random"], next(model.parameters()).device)
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        model.load_state_dict(state["model"])
+        optimizer.load_state_dict(state["optimizer"])
+        torch.set_rng_state(state["random"])
+        if "cuda_random" in state:
+            torch.cuda.set_rng_state(state["cuda_random"], next(model.parameters()).device)
+    except Exception as error:  # a damaged file makes zip, pickle and torch each raise their own kind
+        raise UserError(f"{path}, the state of a stopped training, is damaged; remove it to start over") from error
     print(f"going on after epoch {state['epochs']}, kept in {path}")
     return state["epochs"]
 

@@ -97,11 +97,14 @@ def test_random_refuses_nothing_and_everything(share):
 
 
 def test_class_number():
-    names = ("apple", "aquarium_fish", "vehicles_2", "2")
-    assert [datasets.class_number(asked, names) for asked in ("apple", "vehicle2", 1, "1", "2")] == [0, 2, 1, 1, 3]
+    names = ("apple", "aquarium_fish", "vehicles_2", "wolf")
+    assert [datasets.class_number(asked, names) for asked in ("apple", "vehicle2", 1, "1", "3")] == [0, 2, 1, 1, 3]
+    assert datasets.class_number("10", ("0", "1", "10", "2")) == 2  # the name, not the number
+    with pytest.raises(UserError, match="nearest"):
+        datasets.class_number("3", ("0", "1", "10", "2"))  # and no number where names are numbers
     with pytest.raises(UserError, match="aquarium_fish"):
         datasets.class_number("aquarium", names)
-    for asked in ("4", "-1", "zzz", ""):
+    for asked in ("4", "-1", "zzz", "", "\u0663"):
         with pytest.raises(UserError, match="nearest"):
             datasets.class_number(asked, names)
 

@@ -58,12 +58,19 @@ def test_script_writes_tables_and_a_plot_a_task(results):
     assert float(ssd["MIA % mean"]) == 2.5 and float(ssd["MIA % std"]) == pytest.approx(2.1213, abs=1e-4) and ssd["n"] == "2"
 
 
-def test_no_records_and_torn_records_are_errors(tmp_path):
+def test_no_records_is_an_error_and_other_files_are_left_out(tmp_path, capsys):
     with pytest.raises(UserError, match="run an experiment"):
         records.read_all(tmp_path)
     (tmp_path / "torn.json").write_text(json.dumps(record("ssd", 0, 1, 2, 3))[:50])
-    with pytest.raises(UserError, match=r"torn\.json"):
+    (tmp_path / "foreign.json").write_text('{"task": "nope", "config": {}, "scores": {}}')
+    for name in ("torn.json", "foreign.json"):
+        with pytest.raises(UserError, match=name):
+            records.read(tmp_path / name)
+    with pytest.raises(UserError, match="run an experiment"):
         records.read_all(tmp_path)
+    records.write(tmp_path / "whole.json", record("ssd", 0, 1, 2, 3))
+    assert len(records.read_all(tmp_path)) == 1
+    assert capsys.readouterr().err.count("left out: ") == 4
 
 
 def test_record_path_is_determined_by_the_identity(tmp_path):

@@ -175,7 +175,10 @@ BAD = [
     (("-forget_class", "7", "-classes", "20"), ["-classes 20", "has 10"]),
     (("-forget_class", "7", "-weight_path", "nowhere.safetensors"), ["nowhere.safetensors", "pretrain_model.py"]),
     (("-forget_class", "7", "-train_seed", "5"), ["seed5", "pretrain_model.py"]),
-    (("-forget_class", "7", "-alpha", "-1"), ["-alpha -1", "negative"]),
+    (("-forget_class", "7", "-alpha", "-1"), ["-alpha -1", "at least 0"]),
+    (("-forget_class", "7", "-alpha", "inf"), ["-alpha inf"]),
+    (("-forget_class", "7", "-alph", "3"), ["-alph"]),
+    (("-forget_class", "7", "-seed", "9" * 30), ["2**63"]),
     (("-forget_class", "7", "-alpha", "nan"), ["-alpha nan"]),
     (("-forget_class", "7", "-method", "magic"), ["'magic'", "lfssd"]),
     (("-forget_class", "7", "-b", "0"), ["-b 0"]),
@@ -330,7 +333,8 @@ def test_sweep_finishes_the_rest_after_a_failure(place, tmp_path):
     done = call("sweep.py", cwd=place, input="\n".join(lines))
     assert done.returncode == 1 and "1 of 2 runs done" in done.stdout and "failed: forget_full_class_main.py" in done.stderr
     assert only_record(tmp_path)["config"]["forget"] == "7"
-    assert_refused(call("sweep.py", cwd=place, input="rm -rf /"), "'rm'")
+    for line in ("rm -rf /", "python", "report.py 'unclosed"):
+        assert_refused(call("sweep.py", cwd=place, input=line), line.split()[0])
 
 
 @pytest.mark.skipif(torch.backends.cpu.get_cpu_capability() not in ("AVX2", "AVX512"), reason="the demo's networks need AVX2")

@@ -6,6 +6,7 @@ from torch import nn
 
 import training
 from common import UserError
+from images import Batches
 
 
 def test_recipes_are_the_published_ones():
@@ -67,6 +68,21 @@ def test_training_goes_on_bitwise(tmp_path, stop_after, capsys):
     resumed = trained(tmp_path / "keep")
     assert ("going on" in capsys.readouterr().out) == (stop_after > 1)
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+
+
+def test_a_damaged_state_is_named(tmp_path):
+    for damage in (b"", b"garbage", None):
+        trained(tmp_path / "keep", 2)
+        (tmp_path / "keep").write_bytes((tmp_path / "keep").read_bytes()[:900] if damage is None else damage)
+        with pytest.raises(UserError, match=r"keep.*remove it"):
+            trained(tmp_path / "keep")
+        (tmp_path / "keep").unlink()
+
+
+def test_batches_of_one_are_refused():
+    batches = Batches(None, 1, None, 8)
+    with pytest.raises(UserError, match="-b 1"):
+        training.fit(nn.Linear(4, 3), batches, training.sgd(nn.Linear(4, 3), 0.1), 1)
 
 
 def test_divergence_is_an_error():
