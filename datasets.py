@@ -238,6 +238,6 @@ def class_number(asked, names):
     numbered = any(name.isdecimal() for name in names)  # then a number that is no name is a slip
     if asked.isascii() and asked.isdecimal() and int(asked) < len(names) and not numbered:
         return int(asked)
-    near = difflib.get_close_matches(asked, names, n=5, cutoff=0.4) or list(names[:5])
+    near = difflib.get_close_matches(asked, names, n=5, cutoff=0.4) or list(names[:10])
     numbers = "" if numbered else f" (or a number, 0 to {len(names) - 1})"
     raise UserError(f"there is no class {asked!r}; nearest names: {', '.join(near)}{numbers}")

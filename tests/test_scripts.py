@@ -169,7 +169,7 @@ def test_released_pretraining_keeps_the_best_epoch(tmp_path, monkeypatch):
 
 
 BAD = [
-    (("-forget_class", "sevem"), ["'sevem'", "number"]),
+    (("-forget_class", "sevem"), ["'sevem'", "nearest"]),
     (("-forget_class", "10"), ["'10'"]),
     (("-forget_class", "7", "-gpu"), ["-gpu", "CPU"]),
     (("-forget_class", "7", "-classes", "20"), ["-classes 20", "has 10"]),
