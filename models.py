@@ -2,6 +2,7 @@
 
 import io
 import json
+import logging
 import os
 from pathlib import Path
 
@@ -72,6 +73,7 @@ class ViT(nn.Module):
 
     @staticmethod
     def _pretrained(ViTModel):
+        logging.getLogger("huggingface_hub").setLevel(logging.CRITICAL)  # its retries say what the error below says
         try:
             return ViTModel.from_pretrained(VIT_WEIGHTS, add_pooling_layer=False)
         except OSError as error:
