@@ -53,10 +53,11 @@ def mia(member_entropy, nonmember_entropy, forget_entropy):
     """
     from sklearn.linear_model import LogisticRegression
 
-    features = torch.cat([member_entropy, nonmember_entropy]).double().cpu()[:, None].numpy()
-    is_member = torch.cat([torch.ones(len(member_entropy)), torch.zeros(len(nonmember_entropy))]).long().numpy()
+    members, others, forget = (torch.as_tensor(v).double().cpu() for v in (member_entropy, nonmember_entropy, forget_entropy))
+    features = torch.cat([members, others])[:, None].numpy()
+    is_member = torch.cat([torch.ones(len(members)), torch.zeros(len(others))]).long().numpy()
     attack = LogisticRegression(C=2.0, class_weight="balanced", solver="lbfgs").fit(features, is_member)
-    return 100 * float(attack.predict(forget_entropy.double().cpu()[:, None].numpy()).mean())
+    return 100 * float(attack.predict(forget[:, None].numpy()).mean())
 
 
 def score(model, untrained, split, *, batch_size, protocol=PAPER):
