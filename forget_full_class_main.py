@@ -3,7 +3,8 @@
     python forget_full_class_main.py -net ResNet18 -dataset Cifar20 -method ssd -forget_class vehicle2 -gpu
 
 needs the checkpoint that pretrain_model.py leaves and writes one record under results/full_class/. On the CPU, without
--gpu, the Digits take a second: -net ResNet18Slim -dataset Digits -forget_class 7. Expected: the README's table.
+-gpu, the Digits take seconds: -net ResNet18Slim -dataset Digits -forget_class 0.
+Expected, as the demo runs it: the README's table.
 """
 
 import datasets

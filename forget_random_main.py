@@ -3,7 +3,8 @@
     python forget_random_main.py -net ResNet18 -dataset Cifar10 -method ssd -forget_perc 0.00165 -gpu
 
 needs the checkpoint that pretrain_model.py leaves and writes one record under results/random/. On the CPU, without
--gpu, the Digits take a second: -net ResNet18Slim -dataset Digits -forget_perc 0.02. Expected: the README's table.
+-gpu, the Digits take seconds: -net ResNet18Slim -dataset Digits -forget_perc 0.02.
+Expected, as the demo runs it: the README's table.
 """
 
 import datasets

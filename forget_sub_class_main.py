@@ -3,7 +3,8 @@
     python forget_sub_class_main.py -net ResNet18 -dataset Cifar20 -method ssd -forget_class rocket -gpu
 
 needs the checkpoint that pretrain_model.py leaves and writes one record under results/sub_class/. On the CPU, without
--gpu, the Digits take a second: -net ResNet18Slim -dataset DigitShapes -forget_class 7. Expected: the README's table.
+-gpu, the Digits take seconds: -net ResNet18Slim -dataset DigitShapes -forget_class 0.
+Expected, as the demo runs it: the README's table.
 """
 
 import datasets

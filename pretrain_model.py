@@ -58,8 +58,6 @@ def main(argv=None):
     model = models.create(args.net, len(train.classes), args.vit_init).to(experiment.device(args))
     key = sha256(str(sorted(metadata.items())))[:8]  # another recipe never goes on from this one's state
     keep, best = (args.out.with_name(f".{args.out.stem}-{key}{end}") for end in (".partial", "-best.safetensors"))
-    for path in (keep, best) if args.force else ():
-        path.unlink(missing_ok=True)
     accuracy_reached, seconds_per_epoch = learn(model, train, test, how, args, keep, best)
     # 3. Keep it.
     metadata.update(accuracy=accuracy_reached, seconds_per_epoch=seconds_per_epoch, commit=records.commit(),

@@ -1,7 +1,7 @@
 """How alpha for ResNet18Slim on the digits was found, and which digits SSD can forget: on validation images alone.
 
-    python -m experiments.digits_alpha Digits           one class: what is forgotten cleanly (2 minutes on two cores)
-    python -m experiments.digits_alpha DigitShapes      one sub-class: the distance to retrain (10 minutes)
+    python -m experiments.digits_alpha Digits           one class: what is forgotten cleanly (3 minutes on two cores)
+    python -m experiments.digits_alpha DigitShapes      one sub-class: the distance to retrain (12 minutes)
 
 carves every fifth training image off for validation, trains five networks (seeds 0 to 4) on the rest by the recipe of
 training.py and forgets each digit with each alpha. Cleanly: accuracy on the digit at most 5 %, at most 5 points lost on

@@ -120,6 +120,7 @@ def test_importance_is_stored_once_and_survives_damage(place, tmp_path):
 
 def pretrain_process(folder, out):
     command = [sys.executable, "-W", "ignore", ROOT / "pretrain_model.py", *DIGITS, "-epochs", "6", "-seed", "3", "-out", out]
+    command.append("-force")  # which must not throw away the state of the stopped training either
     with open(folder / "out", "w") as out:
         return subprocess.Popen(command, cwd=folder, stdout=out, stderr=subprocess.DEVNULL)
 
