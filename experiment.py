@@ -1,10 +1,8 @@
-"""What every forgetting run shares: its flags, its data and network, the stopwatch, the record it leaves."""
+"""What every forgetting run shares: its data and network, its method's settings, the stopwatch, the record it leaves."""
 
-import argparse
 import inspect
 import platform
 import time
-import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,74 +16,13 @@ import metrics
 import mirror
 import models
 import records
-from common import UserError, check_writable, refuse, sha256
-from methods import METHODS, SPELLINGS
+from common import UserError, check_writable, sha256
+from methods import METHODS
 from methods.ssd import full as full_importance
 from protocol import PROTOCOLS
 from training import recipe
 
 PLACES = ("data", "weight_path", "results", "wandb", "force", "classes", "superclasses", "subclasses", "forget_class")
-BATCH_SIZE = {"full_class": 64, "sub_class": 64, "random": 128}  # those to which the published alpha and lambda belong
-
-
-def parser(doc):
-    """An argument parser with the flags that pre-training and forgetting have in common; its errors are UserErrors."""
-    flags = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
-    flags.error = refuse
-    flags._get_option_tuples = lambda word: []  # allow_abbrev=False lets abbreviations of one dash through
-    flags.add_argument("-net", required=True, choices=list(models.NETS))
-    flags.add_argument("-dataset", required=True, choices=list(datasets.SETS))
-    flags.add_argument("-data", default="data", metavar="DIR", help="where data sets lie; Folder: holds train/CLASS/, test/CLASS/")
-    flags.add_argument("-classes", type=int, help="checked against the data (the released scripts need it)")
-    flags.add_argument("-gpu", action="store_true", help="use the GPU")
-    flags.add_argument("-protocol", choices=list(PROTOCOLS), default="paper", help="protocol.py: where the released code departs")
-    return flags
-
-
-def seed(text):
-    """A seed as torch takes one."""
-    if not 0 <= int(text) < 2**63:
-        raise argparse.ArgumentTypeError("a seed lies between 0 and 2**63 - 1")
-    return int(text)
-
-
-def arguments(doc, task, argv):
-    """The flags of a forgetting script, read; UserError for what cannot be."""
-    flags = parser(doc)
-    if task == "random":
-        flags.add_argument("-forget_perc", type=float, required=True, help="share of the training images, 0 to 1")
-    else:
-        flags.add_argument("-forget_class", required=True, help="name or number")
-    flags.add_argument("-method", required=True, choices=[*METHODS, *SPELLINGS])
-    flags.add_argument("-seed", type=seed, default=0, help="of the unlearning")
-    flags.add_argument("-train_seed", type=seed, default=0, help="of the pre-training: which checkpoint")
-    flags.add_argument("-weight_path", help="checkpoint; default checkpoints/{net}-{dataset}-seed{train_seed}.safetensors")
-    flags.add_argument("-b", type=int, default=BATCH_SIZE[task], help="batch size (default %(default)s)")
-    flags.add_argument("-alpha", type=float, help="dampening: overrides the script's table")
-    flags.add_argument("-lambda", type=float, help="dampening: overrides the script's table")
-    flags.add_argument("-importance", choices=["batch", "sample"], default="batch", help="square batch gradients or each sample's")
-    flags.add_argument("-superclasses", type=int, help="checked against the data")
-    flags.add_argument("-subclasses", type=int, help="checked against the data")
-    flags.add_argument("-results", default="results", metavar="DIR", help="where the record goes")
-    flags.add_argument("-wandb", choices=["auto", "online", "offline", "disabled"], default="auto")
-    flags.add_argument("-force", action="store_true", help="run again though the record is there")
-    args = flags.parse_args(argv)
-    args.task, args.method = task, SPELLINGS.get(args.method, args.method)
-    args.weight_path = args.weight_path or _default_checkpoint(args)
-    if args.b < 1:
-        raise UserError(f"-b {args.b}: a batch holds at least one image")
-    mirror.check(args.wandb)
-    warnings.filterwarnings("always", message="alpha =")  # at every run of a sweep, not once
-    return args
-
-
-def _default_checkpoint(args):
-    """What pretrain_model.py leaves under the run's protocol; where there is none, the paper's is taken, aloud."""
-    paths = [str(models.checkpoint_path(args.net, args.dataset, args.train_seed, name)) for name in (args.protocol, "paper")]
-    if Path(paths[0]).exists() or paths[0] == paths[1]:
-        return paths[0]
-    print(f"there is no {paths[0]}, so {paths[1]}, pre-trained under protocol paper, is taken")
-    return paths[1]
 
 
 def device(args):
@@ -121,6 +58,7 @@ class Run:
     settings: dict | None = None
     notes: dict | None = None
     hashes: dict | None = None
+    original_d_r: float | None = None  # percent
     record: dict | None = None
 
 
@@ -137,28 +75,44 @@ def prepare(args, split, ALPHA, LAMBDA):
         config["importance"] = None
     hashes = {"weights_hash": weights, "data_hash": split.full.digest, "test_hash": split.retain_test.digest,
               "forget_hash": sha256(split.forget.index.cpu().sort().values)}  # fmt: skip
-    identity = {**{name: value for name, value in config.items() if name not in PLACES}, **hashes}  # all that moves numbers
-    name = f"{args.net}-{args.dataset}-{_safe(config['forget'])}-{args.method}-seed{args.seed}"
-    path = records.path_of(args.results, args.task, name, identity)
+    path = _path(config, hashes)
     found = None if args.force else records.read(path)
     if found:
         print(readable(found) + f"\n  done before: {path} (-force runs it again)")
         return Run(config, path, split, record=found)
     check_writable(path.parent)
     model.to(device(args))
-    notes = {"selected": None, "full_importance": None}
-    offered = {"alpha": config["alpha"], "lam": config["lambda"], "batch_size": args.b, "notes": notes,
-               "per_sample": args.importance == "sample", "protocol": PROTOCOLS[args.protocol],
+    protocol, notes = PROTOCOLS[args.protocol], {"selected": None, "full_importance": None}
+    torch.manual_seed(args.seed)
+    untrained = models.untrained(model, pretrained_vit=protocol.untrained_vit_is_pretrained)
+    offered = {"alpha": config["alpha"], "lam": config["lambda"], "batch_size": args.b, "notes": notes, "untrained": untrained,
+               "per_sample": args.importance == "sample", "protocol": protocol,
                "recipe": metadata.get("recipe") or recipe(args.net, args.dataset)}  # fmt: skip
-    settings = {name: value for name, value in offered.items() if name in takes}
+    if "batch_size" in takes and takes["batch_size"].default is not inspect.Parameter.empty:
+        del offered["batch_size"]  # the method has one of its own
+    settings = {name: value for name, value in offered.items() if name in takes} | args.set
     if "full_importance" in takes:
         settings["full_importance"], notes["full_importance"] = _stored_importance(
             args, model, weights, split, takes["measure"].default
         )
+    original_d_r = None
+    if args.method != "baseline":
+        original = done_by("baseline", config, hashes)
+        original_d_r = original["scores"]["RetainTestAcc"] if original else metrics.retain_accuracy(model, split, args.b, protocol)
     torch.manual_seed(args.seed)
-    untrained = models.untrained(model, pretrained_vit=PROTOCOLS[args.protocol].untrained_vit_is_pretrained)
-    torch.manual_seed(args.seed)
-    return Run(config, path, split, model, untrained, settings, notes, hashes)
+    return Run(config, path, split, model, untrained, settings, notes, hashes, original_d_r)
+
+
+def _path(config, hashes):
+    """Where the record of a run lies, by all that moves its numbers."""
+    identity = {**{name: value for name, value in config.items() if name not in PLACES}, **hashes}
+    name = f"{config['net']}-{config['dataset']}-{_safe(config['forget'])}-{config['method']}-seed{config['seed']}"
+    return records.path_of(config["results"], config["task"], name, identity)
+
+
+def done_by(method, config, hashes):
+    """The record of the same run by a method that has no dials, or None where it was not done."""
+    return records.read(_path({**config, "method": method, "alpha": None, "lambda": None, "importance": None, "set": {}}, hashes))
 
 
 def _stored_importance(args, model, weights, split, measure):
@@ -221,20 +175,22 @@ def score(run, model):
 
 def finish(run, scores, forgetting, evaluation):
     """Write, mirror and show the record of a run; returns it."""
-    notes = dict(run.notes)
+    notes, config = dict(run.notes), run.config
     seconds = {"method": forgetting.seconds, "evaluation": evaluation.seconds, "full_importance": notes.pop("full_importance")}
-    where = torch.cuda.get_device_name() if run.config["gpu"] else f"{platform.processor() or platform.machine()} CPU"
-    record = {"task": run.config["task"], "config": run.config, "scores": scores, "seconds": seconds, **notes, **run.hashes,
-              "versions": records.versions(), "commit": records.commit(), "device": where}  # fmt: skip
+    retrained = done_by("retrain", config, run.hashes)
+    collapse = records.collapse(scores, run.original_d_r, retrained and retrained["scores"]["Df"])
+    where = torch.cuda.get_device_name() if config["gpu"] else f"{platform.processor() or platform.machine()} CPU"
+    record = {"task": config["task"], "config": config, "scores": scores, "collapse": collapse, "seconds": seconds, **notes,
+              **run.hashes, "versions": records.versions(), "commit": records.commit(), "device": where}  # fmt: skip
     print(readable(record))
     records.write(run.path, record)
     print(f"  record: {run.path}")
-    mirror.log(record, run.config["wandb"])
+    mirror.log(record, config["wandb"])
     return record
 
 
 def readable(record):
-    """A record's scores in two lines for the terminal."""
+    """A record's scores for the terminal: two lines, and one for every way in which it collapsed."""
     config, scores, seconds = record["config"], record["scores"], record["seconds"]
     dials = f" (alpha {config['alpha']:g}, lambda {config['lambda']:g})" if config["alpha"] is not None else ""
     parts = [f"D_r {scores['RetainTestAcc']:.2f} %", f"D_f {scores['Df']:.2f} %", f"MIA {scores['MIA']:.2f} %",
@@ -243,5 +199,7 @@ def readable(record):
         parts.append(f"I_D once {seconds['full_importance']:.3g} s")
     if record["selected"] is not None:
         parts.append(f"selected {100 * record['selected']:.3g} %")
+    dials += "".join(f" {name}={value:g}" for name, value in config["set"].items())
     title = f"{record['task']}: {config['net']}, {config['dataset']}, forget {config['forget']}: {config['method']}{dials}"
-    return f"{title}, seed {config['seed']}\n  " + "   ".join(parts)
+    lines = [f"{title}, seed {config['seed']}", "   ".join(parts), *(f"COLLAPSED: {reason}" for reason in record["collapse"])]
+    return "\n  ".join(lines)

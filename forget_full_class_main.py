@@ -9,6 +9,7 @@ Expected, as the demo runs it: the README's table.
 
 import datasets
 import experiment
+import flags
 from common import run_script
 from methods import METHODS
 from protocol import PROTOCOLS
@@ -26,7 +27,7 @@ LAMBDA = {
 
 
 def main(argv=None):
-    args = experiment.arguments(__doc__, "full_class", argv)
+    args = flags.arguments(__doc__, "full_class", argv)
     # 1. What was learned, and what is to be forgotten.
     train, test = experiment.load_data(args)
     split = datasets.split_class(train, test, args.forget_class, protocol=PROTOCOLS[args.protocol])

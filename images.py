@@ -61,6 +61,11 @@ def image_set(name, pixels, labels, classes, augmentation, *, fine_labels=None, 
                     tuple(fine_classes or classes), augmentation, digest or sha256(pixels, labels, fine_labels))  # fmt: skip
 
 
+def joined(a, b):
+    """The images of two subsets of one set, a's first; either may bear labels of its own."""
+    return replace(a, **{name: torch.cat([getattr(a, name), getattr(b, name)]) for name in ("index", "labels", "fine_labels")})
+
+
 @dataclass(frozen=True, eq=False)
 class Batches:
     """An iterable of (x [B, 3, S, S] float32 normalised, y [B] int64) on `device`, S pixels a side.

@@ -82,8 +82,7 @@ def score(model, untrained, split, *, batch_size, protocol=PAPER):
         labels = torch.cat([split.retain_test.labels, split.forget_test.labels])[order.to(split.forget_test.labels.device)]
 
     def share_right(values, labels):
-        labels = labels.to(values.device)
-        return accuracy_of_batches(values, labels, batch_size) if protocol.accuracy_averages_batches else accuracy(values, labels)
+        return _share_right(values, labels, batch_size, protocol)
 
     released_zrf = protocol.zrf_by_elementwise_kl
     base = batches(split.forget_test, untrained, batch_size if released_zrf else 256, what="scoring untrained")
@@ -94,3 +93,14 @@ def score(model, untrained, split, *, batch_size, protocol=PAPER):
         "MIA": mia(entropy(logits["retain"]), entropy(logits["test"]), entropy(logits["forget"])),
         "ZRF": zrf(logits["forget_test"], predict(untrained, base, train_mode=released_zrf), elementwise_kl=released_zrf),
     }
+
+
+def retain_accuracy(model, split, batch_size, protocol=PAPER):
+    """RetainTestAcc alone, as `score` takes it, in percent."""
+    logits = predict(model, batches(split.retain_test, model, 256, what="scoring the original"))
+    return _share_right(logits, split.retain_test.labels, batch_size, protocol)
+
+
+def _share_right(logits, labels, batch_size, protocol):
+    labels = labels.to(logits.device)
+    return accuracy_of_batches(logits, labels, batch_size) if protocol.accuracy_averages_batches else accuracy(logits, labels)

@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 
 import experiment
+import flags
 import models
 import records
 from common import UserError, check_writable, run_script, sha256
@@ -24,16 +25,16 @@ from training import epochs, lr_factor, predict, recipe, sgd
 
 
 def arguments(argv):
-    flags = experiment.parser(__doc__)
-    flags.add_argument("-b", type=int, help="batch size (64)")
-    flags.add_argument("-warm", type=int, help="epochs of warm-up (1)")
-    flags.add_argument("-lr", type=float, help="learning rate (0.1; ViT 0.01)")
-    flags.add_argument("-epochs", type=int, help="default: the published number; milestones scale with it")
-    flags.add_argument("-seed", type=experiment.seed, default=0)
-    flags.add_argument("-out", help="default checkpoints/{net}-{dataset}-seed{seed}.safetensors")
-    flags.add_argument("-vit_init", choices=["pretrained", "random"], default="pretrained", help="ViT: random for speed tests")
-    flags.add_argument("-force", action="store_true", help="train again though the checkpoint is there")
-    args = flags.parse_args(argv)
+    parser = flags.parser(__doc__)
+    parser.add_argument("-b", type=int, help="batch size (64)")
+    parser.add_argument("-warm", type=int, help="epochs of warm-up (1)")
+    parser.add_argument("-lr", type=float, help="learning rate (0.1; ViT 0.01)")
+    parser.add_argument("-epochs", type=int, help="default: the published number; milestones scale with it")
+    parser.add_argument("-seed", type=flags.seed, default=0)
+    parser.add_argument("-out", help="default checkpoints/{net}-{dataset}-seed{seed}.safetensors")
+    parser.add_argument("-vit_init", choices=["pretrained", "random"], default="pretrained", help="ViT: random for speed tests")
+    parser.add_argument("-force", action="store_true", help="train again though the checkpoint is there")
+    args = parser.parse_args(argv)
     args.out = Path(args.out or models.checkpoint_path(args.net, args.dataset, args.seed, args.protocol))
     if args.out.suffix != ".safetensors":
         raise UserError(f"-out {args.out}: checkpoints are .safetensors files; name it so")

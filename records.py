@@ -8,8 +8,8 @@ from pathlib import Path
 
 from common import UserError, sha256, write_whole
 
-KEYS = {"task", "config", "scores", "seconds", "selected", "weights_hash", "data_hash"}
-CONFIG = {"net", "dataset", "train_seed", "protocol", "method", "seed", "forget", "b", "alpha", "lambda", "importance"}
+KEYS = {"task", "config", "scores", "seconds", "selected", "collapse", "weights_hash", "data_hash"}
+CONFIG = {"net", "dataset", "train_seed", "protocol", "method", "seed", "forget", "b", "alpha", "lambda", "importance", "set"}
 
 
 def path_of(results, task, name, identity):
@@ -47,6 +47,16 @@ def read_all(results):
     if not found:
         raise UserError(f"no records under {results}; run an experiment with -results {results} first")
     return found
+
+
+def collapse(scores, original_d_r, retrained_d_f):
+    """In which ways a run has lost more than 10 points: against the original's D_r, against retrain's D_f if that is known.
+
+    scores: a record's, in percent. Returns sentences, none where all is well.
+    """
+    wanted = (("D_r", "RetainTestAcc", "the original's", original_d_r), ("D_f", "Df", "retrain's", retrained_d_f))
+    return [f"{name} {scores[key]:.2f} % is {goal - scores[key]:.1f} points below {whose}"
+            for name, key, whose, goal in wanted if goal is not None and goal - scores[key] > 10]  # fmt: skip
 
 
 def versions():

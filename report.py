@@ -23,16 +23,19 @@ MEANING = {
 }
 TASKS = {"full_class": "one class", "sub_class": "one sub-class", "random": "random images"}
 GROUP = ("net", "dataset", "train_seed", "protocol")
-SETTINGS = ("b", "alpha", "lambda", "importance")
+SETTINGS = ("b", "alpha", "lambda", "importance", "set")
 
 
 def grouped(found):
-    """{(task, net, dataset, train_seed, protocol): {forgotten: {method label: its records, one a seed}}}."""
+    """{(task, net, dataset, train_seed, protocol): {forgotten: {method label: its records, one a seed}}}.
+
+    Each record gains "gap", its distance to retrain, and "collapse" anew, by the baseline and the retrain of its own seed.
+    """
     tables = {}
     for record in sorted(found, key=lambda record: [*TASKS, record["task"]].index(record["task"])):
         config = record["config"]
         rows = tables.setdefault((record["task"], *[config[k] for k in GROUP]), {}).setdefault(config["forget"], {})
-        settings = (record["weights_hash"], record["data_hash"], *[config[k] for k in SETTINGS])
+        settings = (record["weights_hash"], record["data_hash"], *[str(config[k]) for k in SETTINGS])
         rows.setdefault((config["method"], settings), {})[config["seed"]] = record  # one run counts once
     return {table: {forgotten: _labelled(rows) for forgotten, rows in sections.items()} for table, sections in tables.items()}
 
@@ -42,33 +45,46 @@ def _labelled(rows):
     first = {"retrain": 0, "baseline": 1}
     methods = [method for method, _ in rows]
     labelled = {}
-    for method, settings in sorted(rows, key=lambda row: (first.get(row[0], 2), row[0], str(row[1]))):
+    for method, settings in sorted(rows, key=lambda row: (first.get(row[0], 2), row)):
         label = method
         if methods.count(method) > 1:
             weights, _, *values = settings
             label += f" ({', '.join(f'{k} {v}' for k, v in zip(SETTINGS, values, strict=True))}, weights {weights[:6]})"
-        labelled[label] = list(rows[method, settings].values())
+        labelled[label] = [_beside_its_goals(record, rows) for record in rows[method, settings].values()]
     return labelled
 
 
+def _beside_its_goals(record, rows):
+    def of(method):  # of the same network, data, batch size and seed
+        same = [by_seed for (name, settings), by_seed in rows.items() if name == method and settings[:3] == mine]
+        return same[0].get(record["config"]["seed"], {}).get("scores") if same else None
+
+    mine = (record["weights_hash"], record["data_hash"], str(record["config"]["b"]))
+    retrain, baseline, scores = of("retrain"), of("baseline"), record["scores"]
+    gap = retrain and statistics.fmean(abs(scores[key] - retrain[key]) for key in SCORES.values())
+    collapse = records.collapse(scores, baseline and baseline["RetainTestAcc"], retrain and retrain["Df"])
+    return {**record, "gap": gap, "collapse": collapse or record["collapse"]}
+
+
 def summary(rows):
-    """The numbers of one table row: mean and sample standard deviation (None for one seed) of each column, and n."""
+    """The numbers of one table row: {column: (mean, sample standard deviation or None for one)}, n, how many collapsed."""
     columns = {name: [row["scores"][key] for row in rows] for name, key in SCORES.items()}
+    columns["gap"] = [row["gap"] for row in rows if row["gap"] is not None]
     columns["seconds"] = [row["seconds"]["method"] for row in rows]
     columns["I_D s"] = [row["seconds"]["full_importance"] for row in rows if row["seconds"]["full_importance"] is not None]
     columns["selected %"] = [100 * row["selected"] for row in rows if row["selected"] is not None]
     numbers = {name: (statistics.fmean(v), statistics.stdev(v) if len(v) > 1 else None) for name, v in columns.items() if v}
-    return numbers, len(rows)
+    return numbers, len(rows), sum(bool(row["collapse"]) for row in rows)
 
 
-def cells(label, numbers, n):
+def cells(label, numbers, n, collapsed):
     """One row of a table as text."""
     texts = [label]
-    for name in SCORES:
-        mean, deviation = numbers[name]
-        texts.append(f"{mean:.2f}" + (f" ± {deviation:.2f}" if deviation is not None else ""))
+    for name in (*SCORES, "gap"):
+        mean, deviation = numbers.get(name, ("", None))
+        texts.append(mean and f"{mean:.2f}" + (f" ± {deviation:.2f}" if deviation is not None else ""))
     texts += [f"{numbers[name][0]:.3g}" if name in numbers else "" for name in ("seconds", "I_D s", "selected %")]
-    return [*texts, str(n)]
+    return [*texts, str(n), f"{collapsed} of {n}" if collapsed else ""]
 
 
 def markdown(tables):
@@ -77,7 +93,7 @@ def markdown(tables):
     for (task, net, dataset, train_seed, protocol), sections in tables.items():
         lines += [f"## Forget {TASKS.get(task, task)}: {net} on {dataset} (training seed {train_seed}, protocol {protocol})", ""]
         for forgotten, rows in sections.items():
-            table = [["method", *SCORES, "seconds", "I_D s", "selected %", "n"]]
+            table = [["method", *SCORES, "gap", "seconds", "I_D s", "selected %", "n", "collapsed"]]
             table += [cells(label, *summary(records_of_row)) for label, records_of_row in rows.items()]
             widths = [max(map(len, column)) for column in zip(*table, strict=True)]
             table.insert(1, ["-" * width for width in widths])
@@ -91,23 +107,27 @@ def markdown(tables):
 LEGEND = """\
 D_r: accuracy on the test images of what is kept. D_f: accuracy on the test images of what is forgotten (random: on the
 forgotten images themselves). MIA: forgotten training images that an attack judges to have been trained on. retrain is
-the target: closer to its row is better, in each column. seconds: the method alone; I_D s: SSD's importances over the
+the target: closer to its row is better, in each column; gap: the mean of the three distances to the retrain of the same
+seed, in points. collapsed: runs whose D_r is more than 10 points below the baseline's, or whose D_f is more than 10 below
+retrain's. seconds: the method alone; I_D s: SSD's importances over the
 whole training set, paid once per trained network. selected: parameters that were dampened. n: seeds; ± is the sample
 standard deviation over them."""
 
 
 def csv_text(tables):
     """All tables as one CSV: a line per row, mean and standard deviation in columns of their own."""
-    names = [*SCORES, "seconds", "I_D s", "selected %"]
+    names = [*SCORES, "gap", "seconds", "I_D s", "selected %"]
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(["task", *GROUP, "forget", "method", "n", *[f"{name} {what}" for name in names for what in ("mean", "std")]])
+    writer.writerow(
+        ["task", *GROUP, "forget", "method", "n", "collapsed", *[f"{name} {what}" for name in names for what in ("mean", "std")]]
+    )
     for table, sections in tables.items():
         for forgotten, rows in sections.items():
             for label, records_of_row in rows.items():
-                numbers, n = summary(records_of_row)
+                numbers, n, collapsed = summary(records_of_row)
                 values = [value for name in names for value in numbers.get(name, (None, None))]
-                writer.writerow([*table, forgotten, label, n, *values])
+                writer.writerow([*table, forgotten, label, n, collapsed, *values])
     return out.getvalue()
 
 
@@ -123,7 +143,7 @@ def plot(table, sections):
     figure, axes = plt.subplots(len(sections), 3, figsize=(9, sum(heights) + 1.1), sharex="col", squeeze=False,
                                 layout="constrained", height_ratios=heights)  # fmt: skip
     for row_axes, (forgotten, rows) in zip(axes, sections.items(), strict=True):
-        summaries = {label: summary(records_of_row)[0] for label, records_of_row in rows.items()}
+        summaries = {label: summary(records_of_row) for label, records_of_row in rows.items()}
         for axis, score in zip(row_axes, SCORES, strict=True):
             _panel(axis, summaries, score)
         row_axes[0].set_title(f"forget {forgotten}", loc="left", fontsize=10, fontweight="bold")
@@ -133,7 +153,7 @@ def plot(table, sections):
         axis.set_xlabel(MEANING[score], fontsize=9)
         axis.set_xlim(-5, 105)
     figure.suptitle(f"{net} on {dataset}: forget {TASKS.get(task, task)}. Closest to retrain's dashed line is best.\n"
-                    "Dot: mean over seeds; bar: standard deviation", fontsize=10)  # fmt: skip
+                    "Dot: mean over seeds, a cross where a run collapsed; bar: standard deviation", fontsize=10)  # fmt: skip
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=150)
     plt.close(figure)
@@ -142,11 +162,11 @@ def plot(table, sections):
 
 def _panel(axis, summaries, score):
     colours = {"retrain": "#000000", "baseline": "#888888"}
-    for height, (label, numbers) in enumerate(summaries.items()):
+    for height, (label, (numbers, _, collapsed)) in enumerate(summaries.items()):
         mean, deviation = numbers[score]
-        colour = colours.get(label.split()[0], "#0072B2")
+        colour = "#D55E00" if collapsed else colours.get(label.split()[0], "#0072B2")
         axis.set_axisbelow(True)
-        axis.errorbar(mean, height, xerr=deviation, fmt="o", markersize=6, capsize=3, color=colour, zorder=3)
+        axis.errorbar(mean, height, xerr=deviation, fmt="X" if collapsed else "o", markersize=6, capsize=3, color=colour, zorder=3)
         if label.split()[0] == "retrain":
             axis.axvline(mean, color=colour, linestyle="--", linewidth=1, zorder=2)
     axis.set_yticks(range(len(summaries)), list(summaries), fontsize=9)

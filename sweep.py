@@ -1,43 +1,89 @@
-"""Run a list of command lines, one after the other, in one process.
+"""Run a list of command lines, one after the other or several at a time.
 
-    ./MAIN_run_experiments.sh demo | ...      or      python sweep.py < commands.txt
+    ./MAIN_run_experiments.sh demo | ...      or      python sweep.py [--jobs 2] < commands.txt
 
 Each line is a script of this folder with its flags (python in front or not): `forget_random_main.py -net ...`. Every
-run is a call of the script's main(), so imports are paid once. A failed run is reported at the end, exit code 1, and the
-rest is finished; what has left its record before is not run again.
+run is a call of the script's main(), so imports are paid once per process. With --jobs networks are trained first, then
+the rest, each process with the threads that OMP_NUM_THREADS names. A failed run is reported at the end, exit code 1, and
+the rest is finished; what has left its record before is not run again.
 """
 
+import argparse
+import contextlib
 import importlib
+import io
+import multiprocessing
+import os
 import shlex
+import signal
 import sys
 import traceback
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
-from common import UserError, run_script
+from common import UserError, refuse, run_script
 
 SCRIPTS = ("pretrain_model", "forget_full_class_main", "forget_sub_class_main", "forget_random_main")
 
 
-def main():
+def main(argv=None):
+    flags = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    flags.add_argument("--jobs", type=int, default=1, help="processes at a time (default 1)")
+    flags.error = refuse
+    jobs = flags.parse_args(argv).jobs
+    if jobs < 1:
+        raise UserError(f"--jobs {jobs}: at least one process must run")
     commands = [_parsed(line) for line in sys.stdin if line.strip() and not line.lstrip().startswith("#")]
     failed = []
-    for number, (script, argv) in enumerate(commands, 1):
-        print(f"[{number}/{len(commands)}] {script}.py {shlex.join(argv)}", flush=True)
-        try:
-            importlib.import_module(script).main(argv)
-        except SystemExit:  # -h
-            pass
-        except UserError as error:
-            failed.append(f"{script}.py {shlex.join(argv)}: {error}")
+    for number, (command, printed, error) in enumerate(_finished(commands, jobs), 1):
+        print(f"[{number}/{len(commands)}] {command}\n{printed}".rstrip(), flush=True)
+        if error:
+            failed.append(f"{command}: {error}")
             print(f"error: {error}", file=sys.stderr)
-        except Exception as error:  # one broken run must not take the others with it
-            traceback.print_exc()
-            failed.append(f"{script}.py {shlex.join(argv)}: {type(error).__name__}: {error}")
     print(f"{len(commands) - len(failed)} of {len(commands)} runs done")
     for line in failed:
         print(f"failed: {line}", file=sys.stderr)
     if failed:
         sys.exit(1)
+
+
+def _finished(commands, jobs):
+    """Yields (command line, what it printed, its error or None) of each command as it ends."""
+    if jobs == 1:
+        yield from (_call(*command) for command in commands)
+        return
+    for training in (True, False):
+        part = [command for command in commands if (command[0] == "pretrain_model") == training]
+        context = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(jobs, mp_context=context, initializer=_prepare_worker) as pool:
+            futures = {pool.submit(_call, *command): command for command in part}
+            for future in as_completed(futures):
+                try:
+                    yield future.result()
+                except BrokenProcessPool:
+                    script, argv = futures[future]
+                    yield f"{script}.py {shlex.join(argv)}", "", "a process was killed; the same command goes on"
+
+
+def _prepare_worker():
+    os.environ["TQDM_DISABLE"] = "1"  # several bars would overwrite each other
+    signal.signal(signal.SIGINT, lambda *_: os._exit(130))
+
+
+def _call(script, argv):
+    printed, error = io.StringIO(), None
+    try:
+        with contextlib.redirect_stdout(printed):
+            importlib.import_module(script).main(argv)
+    except SystemExit:  # -h
+        pass
+    except UserError as refused:
+        error = str(refused)
+    except Exception as broken:  # one broken run must not take the others with it
+        traceback.print_exc()
+        error = f"{type(broken).__name__}: {broken}"
+    return f"{script}.py {shlex.join(argv)}", printed.getvalue(), error
 
 
 def _parsed(line):

@@ -1,5 +1,6 @@
 """The contract that every method keeps, on every task and network; and what each must not get wrong."""
 
+import copy
 import inspect
 
 import pytest
@@ -25,8 +26,10 @@ def small_split(task):
     return (datasets.split_class if task == "full_class" else datasets.split_sub_class)(train, test, "7")
 
 
-def settings_for(method):
-    return {name: value for name, value in SETTINGS.items() if name in inspect.signature(METHODS[method]).parameters}
+def settings_for(method, model):
+    offered = {**SETTINGS, "untrained": copy.deepcopy(model), "images": 8}
+    takes = inspect.signature(METHODS[method]).parameters
+    return {k: v for k, v in offered.items() if k in takes and not (k == "batch_size" and takes[k].default is not inspect._empty)}
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -35,7 +38,9 @@ def settings_for(method):
 def test_contract(method, task, network):
     torch.manual_seed(0)
     split, model = small_split(task), NETWORKS[network]()
-    result = METHODS[method](model, split, **settings_for(method))
+    if method == "unsir" and task == "random":
+        pytest.skip("refused: test_baselines.py")
+    result = METHODS[method](model, split, **settings_for(method, model))
     assert type(result) is type(model) and not result.training
     with torch.no_grad():
         assert torch.isfinite(result(torch.randn(2, 3, 16, 16))).all()

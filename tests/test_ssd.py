@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+import gradients
 import ssd
 
 
@@ -93,9 +94,9 @@ def odd_batch(count=11):
 
 
 @pytest.mark.parametrize("measure", ["fisher", "norm"])
-@pytest.mark.parametrize("chunk_bytes", [2**28, 1])
+@pytest.mark.parametrize("chunk_bytes", [2**28, 2000, 1])
 def test_per_sample_equals_loop_on_odd_layers(measure, chunk_bytes, monkeypatch):
-    monkeypatch.setattr(ssd, "CHUNK_BYTES", chunk_bytes)
+    monkeypatch.setattr(gradients, "CHUNK_BYTES", (chunk_bytes, chunk_bytes))
     torch.manual_seed(0)
     model, (x, y) = settled(Odd()), odd_batch()
     got = ssd.importance(model, [(x[:7], y[:7]), (x[7:], y[7:])], measure=measure, per_sample=True)
@@ -251,4 +252,4 @@ def test_import_needs_torch_alone():
     out = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ssd.__file__.rsplit("/", 1)[0]
     )
-    assert out.stdout.strip() == "['ssd']"
+    assert out.stdout.strip() == "['gradients', 'ssd']"

@@ -1,0 +1,98 @@
+"""The flags of the scripts, read and checked."""
+
+import argparse
+import inspect
+import math
+import warnings
+from pathlib import Path
+
+import datasets
+import mirror
+import models
+from common import UserError, refuse
+from methods import METHODS, SPELLINGS
+from protocol import PROTOCOLS
+
+BATCH_SIZE = {"full_class": 64, "sub_class": 64, "random": 128}  # those to which the published alpha and lambda belong
+
+
+def parser(doc):
+    """An argument parser with the flags that pre-training and forgetting have in common; its errors are UserErrors."""
+    flags = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
+    flags.error = refuse
+    flags._get_option_tuples = lambda word: []  # allow_abbrev=False lets abbreviations of one dash through
+    flags.add_argument("-net", required=True, choices=list(models.NETS))
+    flags.add_argument("-dataset", required=True, choices=list(datasets.SETS))
+    flags.add_argument("-data", default="data", metavar="DIR", help="where data sets lie; Folder: holds train/CLASS/, test/CLASS/")
+    flags.add_argument("-classes", type=int, help="checked against the data (the released scripts need it)")
+    flags.add_argument("-gpu", action="store_true", help="use the GPU")
+    flags.add_argument("-protocol", choices=list(PROTOCOLS), default="paper", help="protocol.py: where the released code departs")
+    return flags
+
+
+def seed(text):
+    """A seed as torch takes one."""
+    if not 0 <= int(text) < 2**63:
+        raise argparse.ArgumentTypeError("a seed lies between 0 and 2**63 - 1")
+    return int(text)
+
+
+def arguments(doc, task, argv):
+    """The flags of a forgetting script, read; UserError for what cannot be."""
+    flags = parser(doc)
+    if task == "random":
+        flags.add_argument("-forget_perc", type=float, required=True, help="share of the training images, 0 to 1")
+    else:
+        flags.add_argument("-forget_class", required=True, help="name or number")
+    flags.add_argument("-method", required=True, choices=[*METHODS, *SPELLINGS])
+    flags.add_argument("-seed", type=seed, default=0, help="of the unlearning")
+    flags.add_argument("-train_seed", type=seed, default=0, help="of the pre-training: which checkpoint")
+    flags.add_argument("-weight_path", help="checkpoint; default checkpoints/{net}-{dataset}-seed{train_seed}.safetensors")
+    flags.add_argument("-b", type=int, default=BATCH_SIZE[task], help="batch size (default %(default)s)")
+    flags.add_argument("-alpha", type=float, help="dampening: overrides the script's table")
+    flags.add_argument("-lambda", type=float, help="dampening: overrides the script's table")
+    flags.add_argument("-importance", choices=["batch", "sample"], default="batch", help="square batch gradients or each sample's")
+    flags.add_argument("-set", nargs="+", action="extend", default=[], metavar="NAME=VALUE",
+                       help="the method's other hyper-parameters, by the names in its file: -set epochs=3 lr=0.001")  # fmt: skip
+    flags.add_argument("-superclasses", type=int, help="checked against the data")
+    flags.add_argument("-subclasses", type=int, help="checked against the data")
+    flags.add_argument("-results", default="results", metavar="DIR", help="where the record goes")
+    flags.add_argument("-wandb", choices=["auto", "online", "offline", "disabled"], default="auto")
+    flags.add_argument("-force", action="store_true", help="run again though the record is there")
+    args = flags.parse_args(argv)
+    args.task, args.method = task, SPELLINGS.get(args.method, args.method)
+    args.set = settings(args.method, args.set)
+    args.weight_path = args.weight_path or _default_checkpoint(args)
+    if args.b < 1:
+        raise UserError(f"-b {args.b}: a batch holds at least one image")
+    mirror.check(args.wandb)
+    warnings.filterwarnings("always", message="alpha =")  # at every run of a sweep, not once
+    return args
+
+
+def settings(method, texts):
+    """{name: value} of NAME=VALUE texts; UserError for what is no number in the signature of the method."""
+    parameters = inspect.signature(METHODS[method]).parameters.values()
+    own = {p.name: p.default for p in parameters if type(p.default) in (int, float)}
+    chosen = {}
+    for text in texts:
+        name, _, value = text.partition("=")
+        if name not in own:
+            has = ", ".join(f"{name}={default}" for name, default in own.items()) or "nothing to set"
+            raise UserError(f"-set {text}: {method} has {has}")
+        try:
+            chosen[name] = type(own[name])(value)
+        except ValueError:
+            raise UserError(f"-set {text}: {name} takes {'a whole' if type(own[name]) is int else 'a'} number") from None
+        if not (chosen[name] >= (type(own[name]) is int) and math.isfinite(chosen[name])):
+            raise UserError(f"-set {text}: counts are at least 1, other numbers at least 0")
+    return chosen
+
+
+def _default_checkpoint(args):
+    """What pretrain_model.py leaves under the run's protocol; where there is none, the paper's is taken, aloud."""
+    paths = [str(models.checkpoint_path(args.net, args.dataset, args.train_seed, name)) for name in (args.protocol, "paper")]
+    if Path(paths[0]).exists() or paths[0] == paths[1]:
+        return paths[0]
+    print(f"there is no {paths[0]}, so {paths[1]}, pre-trained under protocol paper, is taken")
+    return paths[1]

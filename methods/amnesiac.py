@@ -1,0 +1,26 @@
+"""Amnesiac unlearning by wrong labels. Graves, Nagisetty, Ganesh, AAAI 2021, arXiv:2010.10981.
+
+    minimise CE over D_r with its labels and D_f with random wrong ones
+
+All defaults are the released SSD scripts'. A wrong label is drawn once for each image, uniformly from the others (in the
+sub-class task: from the other super-classes).
+"""
+
+from dataclasses import replace
+
+import torch
+
+from images import batches, joined
+from training import fit
+
+
+def unlearn(model, split, *, epochs=3, lr=1e-4, batch_size=128):
+    """Train on both parts, un-augmented, in shuffled batches, in place."""
+    forget = replace(split.forget, labels=wrong_labels(split.forget.labels, split.num_classes))
+    data = batches(joined(split.retain, forget), model, batch_size, shuffle=True)
+    return fit(model, data, torch.optim.Adam(model.parameters(), lr), epochs, what="amnesiac")
+
+
+def wrong_labels(labels, num_classes):
+    """For each label [N] another one, all others being equally likely."""
+    return (labels + torch.randint(1, num_classes, labels.shape).to(labels.device)) % num_classes
