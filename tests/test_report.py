@@ -13,10 +13,10 @@ from common import UserError
 
 def record(method, seed, d_r, d_f, mia, *, task="full_class", forget="7", alpha=None, selected=None, seconds=1.0, full=None):
     config = {"net": "Net", "dataset": "Set", "train_seed": 0, "protocol": "paper", "method": method, "seed": seed,
-              "forget": forget, "b": 64, "alpha": alpha, "lambda": alpha and 1, "importance": "batch"}  # fmt: skip
+              "forget": forget, "b": 64, "alpha": alpha, "lambda": alpha and 1, "importance": "batch", "set": {}}  # fmt: skip
     return {"task": task, "config": config, "scores": {"RetainTestAcc": d_r, "Df": d_f, "MIA": mia, "TestAcc": 0, "ZRF": 1},
             "seconds": {"method": seconds, "evaluation": 1, "full_importance": full}, "selected": selected,
-            "weights_hash": "w" * 64, "data_hash": "d" * 64}  # fmt: skip
+            "collapse": [], "weights_hash": "w" * 64, "data_hash": "d" * 64}  # fmt: skip
 
 
 @pytest.fixture
@@ -28,6 +28,8 @@ def results(tmp_path):
         record("retrain", 0, 94, 0, 20, seconds=50),
         record("retrain", 1, 95, 0, 24, seconds=70),
         record("ssd", 0, 80, 90, 50, task="random", forget="0.1", alpha=10),
+        record("amnesiac", 0, 84.9, 0, 26),
+        record("amnesiac", 1, 94, 0, 26),
         record("ssd", 0, 85, 95, 55, task="random", forget="0.1", alpha=5),
     ]
     for number, entry in enumerate(made):
@@ -38,11 +40,16 @@ def results(tmp_path):
 def test_tables_by_hand(results):
     text = report.markdown(report.grouped(records.read_all(results)))
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.split("\n") if line.startswith("| ")]
-    assert [row[0] for row in rows[2:5]] == ["retrain", "baseline", "ssd"]  # retrain first
-    assert rows[2][1:] == ["94.50 ± 0.71", "0.00 ± 0.00", "22.00 ± 2.83", "60", "", "", "2"]
-    assert rows[3][1:] == ["95.00", "96.00", "97.00", "0", "", "", "1"]  # one seed: no spread
-    assert rows[4][1:] == ["91.00 ± 1.41", "1.00 ± 1.41", "2.50 ± 2.12", "1", "2", "2", "2"]
-    assert [row[0].split(",")[1] for row in rows[7:9]] == [" alpha 10", " alpha 5"]  # never averaged together
+    assert [row[0] for row in rows[2:6]] == ["retrain", "baseline", "amnesiac", "ssd"]  # retrain first
+    assert rows[2][1:] == ["94.50 ± 0.71", "0.00 ± 0.00", "22.00 ± 2.83", "0.00 ± 0.00", "60", "", "", "2", ""]
+    # 1, 96 and 77 points from the retrain of seed 0; one seed: no spread
+    assert rows[3][1:] == ["95.00", "96.00", "97.00", "58.00", "0", "", "", "1", ""]
+    # 9.1, 0, 6 points and 1, 0, 2; 84.9 is 10.1 below the baseline's 95
+    assert rows[4][4:] == ["3.02 ± 2.85", "1", "", "", "2", "1 of 2"]
+    # 4, 0, 19 points and 3, 2, 20
+    assert rows[5][1:] == ["91.00 ± 1.41", "1.00 ± 1.41", "2.50 ± 2.12", "8.00 ± 0.47", "1", "2", "2", "2", ""]
+    assert [row[0].split(",")[1] for row in rows[8:10]] == [" alpha 10", " alpha 5"]  # never averaged together
+    assert [row[4] for row in rows[8:10]] == ["", ""]  # no retrain, no distance
     assert text.index("one class") < text.index("random images")
 
 
@@ -56,6 +63,13 @@ def test_script_writes_tables_and_a_plot_a_task(results):
         rows = list(csv.DictReader(file))
     ssd = next(row for row in rows if row["method"] == "ssd")
     assert float(ssd["MIA % mean"]) == 2.5 and float(ssd["MIA % std"]) == pytest.approx(2.1213, abs=1e-4) and ssd["n"] == "2"
+
+
+def test_collapse_is_said():
+    scores = {"RetainTestAcc": 84.0, "Df": 0.0}
+    assert records.collapse(scores, 95.0, 30.0) == ["D_r 84.00 % is 11.0 points below the original's",
+                                                    "D_f 0.00 % is 30.0 points below retrain's"]  # fmt: skip
+    assert records.collapse(scores, 94.0, 10.0) == records.collapse(scores, None, None) == []
 
 
 def test_no_records_is_an_error_and_other_files_are_left_out(tmp_path, capsys):

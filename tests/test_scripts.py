@@ -87,12 +87,12 @@ def test_forget_leaves_one_record_and_does_not_run_twice(place, tmp_path, task):
 
 def test_released_protocol_runs_and_has_a_record_of_its_own(place, tmp_path):
     for protocol in ("paper", "released"):
-        for method in ("retrain", "ssd"):
+        for method in ("retrain", "ssd", "UNSIR", "blindspot"):
             forget(place, "full_class", *CASES["full_class"], "-method", method, "-protocol", protocol, "-results", tmp_path)
     found = {
         (r["config"]["protocol"], r["config"]["method"]): r for r in (json.loads(p.read_text()) for p in tmp_path.rglob("*.json"))
     }
-    assert len(found) == 4
+    assert len(found) == 8
     assert found["paper", "ssd"]["scores"]["ZRF"] < 0.9 < found["released", "ssd"]["scores"]["ZRF"]  # N C for N
 
 
@@ -182,6 +182,8 @@ BAD = [
     (("-forget_class", "7", "-seed", "9" * 30), ["2**63"]),
     (("-forget_class", "7", "-alpha", "nan"), ["-alpha nan"]),
     (("-forget_class", "7", "-method", "magic"), ["'magic'", "lfssd"]),
+    (("-forget_class", "7", "-set", "images=3"), ["images=3", "nothing to set"]),
+    (("-forget_class", "7", "-method", "ntk", "-set", "memory=0.001"), ["GB", "-set memory=1"]),
     (("-forget_class", "7", "-b", "0"), ["-b 0"]),
     (("-forget_class", "7", "-colour", "red"), ["-colour"]),
     ((), ["-forget_class"]),
@@ -328,6 +330,49 @@ def test_without_wandb_everything_else_works(place, tmp_path):
     assert "pip install wandb" in done.stderr
 
 
+def test_own_settings_of_a_method(place, tmp_path):
+    flags = (*CASES["full_class"], "-method", "amnesiac", "-results", tmp_path)
+    printed = forget(place, "full_class", *flags, "-set", "epochs=1", "lr=0.5")
+    record = only_record(tmp_path)
+    assert record["config"]["set"] == {"epochs": 1, "lr": 0.5} and "epochs=1" in printed
+    forget(place, "full_class", *flags, "-set", "epochs=1")
+    assert len(list(tmp_path.rglob("*.json"))) == 2
+    for text, words in {"epoch=1": "batch_size=128", "epochs=x": "whole number", "epochs=0": "at least 1", "lr=nan": "at least 0",
+                        "lr": "a number"}.items():  # fmt: skip
+        with pytest.raises(UserError, match=words):
+            forget(place, "full_class", *flags, "-set", text)
+
+
+def test_collapse_is_loud(place, tmp_path):
+    """A learning rate of 0.5 ruins the network; the original's D_r is measured, or read from the baseline's record."""
+    flags = (*CASES["full_class"], "-results", tmp_path, "-method")
+    assert "COLLAPSED: D_r" in forget(place, "full_class", *flags, "amnesiac", "-set", "lr=0.5")
+    (said,) = only_record(tmp_path)["collapse"]
+    forget(place, "full_class", *flags, "baseline")
+    forget(place, "full_class", *flags, "amnesiac", "-set", "lr=0.5", "-force")
+    found = {record["config"]["method"]: record for record in (json.loads(path.read_text()) for path in tmp_path.rglob("*.json"))}
+    assert found["amnesiac"]["collapse"] == [said] and found["baseline"]["collapse"] == []
+    forget(place, "full_class", *flags, "retrain")
+    path = next(tmp_path.rglob("*retrain*.json"))
+    retrained = json.loads(path.read_text())
+    retrained["scores"]["Df"] = 100.0  # made up: the ruined network's D_f falls far below it
+    path.write_text(json.dumps(retrained))
+    assert "points below retrain's" in forget(place, "full_class", *flags, "amnesiac", "-set", "lr=0.5", "-force")
+
+
+def test_sweep_of_several_processes_leaves_the_same_records(place, tmp_path):
+    lines = [f"forget_full_class_main.py {' '.join(DIGITS)} -method {method} -wandb disabled -forget_class {digit} -results "
+             for method in ("amnesiac", "ssd -alpha 2") for digit in (7, 8)]  # fmt: skip
+    for jobs, folder in (("2", "a"), ("1", "b")):
+        done = call("sweep.py", "--jobs", jobs, cwd=place, input="\n".join(line + str(tmp_path / folder) for line in lines))
+        assert done.returncode == 0 and "4 of 4 runs done" in done.stdout, done.stderr
+    one, other = (
+        {path.name: json.loads(path.read_text())["scores"] for path in (tmp_path / name).rglob("*.json")} for name in "ab"
+    )
+    assert one == other and len(one) == 4
+    assert_refused(call("sweep.py", "--jobs", "0", cwd=place, input=""), "--jobs 0")
+
+
 def test_sweep_finishes_the_rest_after_a_failure(place, tmp_path):
     flags = f"{' '.join(DIGITS)} -method baseline -wandb disabled -results {tmp_path}"
     lines = ["# a comment", *(f"python forget_full_class_main.py {flags} -forget_class {digit}" for digit in (99, 7))]
@@ -363,5 +408,6 @@ def test_grid_names_every_run_of_the_paper(tmp_path):
     lines = subprocess.run(["bash", tmp_path / "grid.sh", "cpu"], capture_output=True, text=True).stdout.split("\n")
     runs = [line for line in lines if line.startswith("forget_")]
     assert len([line for line in lines if line.startswith("pretrain")]) == 7
-    assert len(runs) == len(set(runs)) == (2 * (5 + 5 + 5 + 1) + 5) * 5 * 3
-    assert sum("sub_class" in line for line in runs) == 2 * 5 * 5 * 3 and not any("-gpu" in line for line in runs)
+    methods, without_unsir, vit = 10, 9, 8  # neither UNSIR for random images nor Fisher and NTK for a ViT
+    assert len(runs) == len(set(runs)) == 3 * ((15 + 5) * methods + without_unsir + 15 * vit + vit - 1)
+    assert sum("sub_class" in line for line in runs) == 3 * 5 * (methods + vit) and not any("-gpu" in line for line in runs)

@@ -220,6 +220,8 @@ def test_importance_refuses_no_batches_and_unknown_measures():
         ssd.importance(nn.Linear(2, 2), [])
     with pytest.raises(ValueError, match="fisher, norm"):
         ssd.importance(nn.Linear(2, 2), [], measure="hessian")
+    with pytest.raises(ValueError, match="per_sample"):  # the mean's gradients to every label say nothing
+        ssd.importance(nn.Linear(2, 2), [(torch.ones(1, 2), torch.zeros(1, dtype=torch.int64))], measure="true_fisher")
 
 
 def test_unlearn_is_the_three_steps_and_warns_at_the_ceiling():
