@@ -69,9 +69,14 @@ def progress(items, what, total=None):
     return tqdm(items, desc=what, total=total, delay=2, leave=False, dynamic_ncols=True, mininterval=interval)
 
 
+def plain_warnings():
+    """Warnings in one line each, without the place in the code that raised them."""
+    warnings.formatwarning = lambda message, *_, **__: f"warning: {message}\n"
+
+
 def run_script(main):
     """Run a script's main(): one line and exit code 2 for what the user can mend, exit code 130 for Ctrl-C."""
-    warnings.formatwarning = lambda message, *_, **__: f"warning: {message}\n"
+    plain_warnings()
     try:
         main()
     except UserError as error:

@@ -83,7 +83,7 @@ def prepare(args, split, ALPHA, LAMBDA):
     check_writable(path.parent)
     model.to(device(args))
     protocol, notes = PROTOCOLS[args.protocol], {"selected": None, "full_importance": None}
-    torch.manual_seed(args.seed)
+    _seed("untrained", args.seed)
     untrained = models.untrained(model, pretrained_vit=protocol.untrained_vit_is_pretrained)
     offered = {"alpha": config["alpha"], "lam": config["lambda"], "batch_size": args.b, "notes": notes, "untrained": untrained,
                "per_sample": args.importance == "sample", "protocol": protocol,
@@ -99,8 +99,13 @@ def prepare(args, split, ALPHA, LAMBDA):
     if args.method != "baseline":
         original = done_by("baseline", config, hashes)
         original_d_r = original["scores"]["RetainTestAcc"] if original else metrics.retain_accuracy(model, split, args.b, protocol)
-    torch.manual_seed(args.seed)
+    _seed("unlearning", args.seed)
     return Run(config, path, split, model, untrained, settings, notes, hashes, original_d_r)
+
+
+def _seed(role, seed):
+    """A stream of random numbers for each role: else retrain would start from pre-training's own initial weights."""
+    torch.manual_seed(int(sha256(f"{role} {seed}")[:12], 16))
 
 
 def _path(config, hashes):
@@ -200,6 +205,8 @@ def readable(record):
     if record["selected"] is not None:
         parts.append(f"selected {100 * record['selected']:.3g} %")
     dials += "".join(f" {name}={value:g}" for name, value in config["set"].items())
+    if "subsample" in record:
+        parts.append("on {retain} images of D_r and {forget} of D_f".format(**record["subsample"]))
     title = f"{record['task']}: {config['net']}, {config['dataset']}, forget {config['forget']}: {config['method']}{dials}"
     lines = [f"{title}, seed {config['seed']}", "   ".join(parts), *(f"COLLAPSED: {reason}" for reason in record["collapse"])]
     return "\n  ".join(lines)

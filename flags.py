@@ -71,7 +71,7 @@ def arguments(doc, task, argv):
 
 
 def settings(method, texts):
-    """{name: value} of NAME=VALUE texts; UserError for what is no number in the signature of the method."""
+    """{name: value} of NAME=VALUE texts by name, defaults left out; UserError for what is no number in the method's signature."""
     parameters = inspect.signature(METHODS[method]).parameters.values()
     own = {p.name: p.default for p in parameters if type(p.default) in (int, float)}
     chosen = {}
@@ -86,7 +86,7 @@ def settings(method, texts):
             raise UserError(f"-set {text}: {name} takes {'a whole' if type(own[name]) is int else 'a'} number") from None
         if not (chosen[name] >= (type(own[name]) is int) and math.isfinite(chosen[name])):
             raise UserError(f"-set {text}: counts are at least 1, other numbers at least 0")
-    return chosen
+    return {name: chosen[name] for name in sorted(chosen) if chosen[name] != own[name]}
 
 
 def _default_checkpoint(args):

@@ -32,7 +32,7 @@ def read(path):
     except (OSError, ValueError) as error:
         raise UserError(f"{path} cannot be read ({error}); mend or remove it, or name another folder with -results") from error
     if not (isinstance(record, dict) and record.keys() >= KEYS and record["config"].keys() >= CONFIG):
-        raise UserError(f"{path} is no record; remove it or name another folder with -results")
+        raise UserError(f"{path} is no record of this version; remove it or name another folder with -results")
     return record
 
 

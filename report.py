@@ -23,7 +23,7 @@ MEANING = {
 }
 TASKS = {"full_class": "one class", "sub_class": "one sub-class", "random": "random images"}
 GROUP = ("net", "dataset", "train_seed", "protocol")
-SETTINGS = ("b", "alpha", "lambda", "importance", "set")
+SETTINGS = ("b", "alpha", "lambda", "importance")
 
 
 def grouped(found):
@@ -35,35 +35,49 @@ def grouped(found):
     for record in sorted(found, key=lambda record: [*TASKS, record["task"]].index(record["task"])):
         config = record["config"]
         rows = tables.setdefault((record["task"], *[config[k] for k in GROUP]), {}).setdefault(config["forget"], {})
-        settings = (record["weights_hash"], record["data_hash"], *[str(config[k]) for k in SETTINGS])
-        rows.setdefault((config["method"], settings), {})[config["seed"]] = record  # one run counts once
+        row = rows.setdefault(config["method"], {}).setdefault(tuple(_settings(record).items()), {})
+        row[config["seed"]] = record  # one run counts once
     return {table: {forgotten: _labelled(rows) for forgotten, rows in sections.items()} for table, sections in tables.items()}
 
 
+def _settings(record):
+    """What sets two rows of one method apart, as texts."""
+    config = record["config"]
+    own = {name: f"{value:g}" for name, value in config["set"].items()}
+    hashes = {"weights": record["weights_hash"][:6], "data": record["data_hash"][:6]}
+    return {**{name: str(config[name]) for name in SETTINGS}, **hashes, **own}
+
+
 def _labelled(rows):
-    """Rows in the order retrain, baseline, the rest; a method that ran with several settings says them."""
+    """Rows in the order retrain, baseline, the rest; labels say what was set, and in what a method's rows differ."""
     first = {"retrain": 0, "baseline": 1}
-    methods = [method for method, _ in rows]
     labelled = {}
-    for method, settings in sorted(rows, key=lambda row: (first.get(row[0], 2), row)):
-        label = method
-        if methods.count(method) > 1:
-            weights, _, *values = settings
-            label += f" ({', '.join(f'{k} {v}' for k, v in zip(SETTINGS, values, strict=True))}, weights {weights[:6]})"
-        labelled[label] = [_beside_its_goals(record, rows) for record in rows[method, settings].values()]
+    for method in sorted(rows, key=lambda method: (first.get(method, 2), method)):
+        variants = [dict(settings) for settings in rows[method]]
+        for mine, by_seed in zip(variants, rows[method].values(), strict=True):
+            one = next(iter(by_seed.values()))
+            differing = {k for other in variants for k in mine.keys() | other.keys() if mine.get(k) != other.get(k)}
+            said = ", ".join(f"{k} {v}" for k, v in mine.items() if k in differing or k in one["config"]["set"])
+            labelled[f"{method} ({said})" if said else method] = [_beside_its_goals(r, rows) for r in by_seed.values()]
     return labelled
 
 
 def _beside_its_goals(record, rows):
-    def of(method):  # of the same network, data, batch size and seed
-        same = [by_seed for (name, settings), by_seed in rows.items() if name == method and settings[:3] == mine]
-        return same[0].get(record["config"]["seed"], {}).get("scores") if same else None
-
-    mine = (record["weights_hash"], record["data_hash"], str(record["config"]["b"]))
-    retrain, baseline, scores = of("retrain"), of("baseline"), record["scores"]
+    retrain, baseline, scores = _scores_of("retrain", record, rows), _scores_of("baseline", record, rows), record["scores"]
     gap = retrain and statistics.fmean(abs(scores[key] - retrain[key]) for key in SCORES.values())
     collapse = records.collapse(scores, baseline and baseline["RetainTestAcc"], retrain and retrain["Df"])
     return {**record, "gap": gap, "collapse": collapse or record["collapse"]}
+
+
+def _scores_of(method, record, rows):
+    """Those of the method's run on the same network, data, batch size and seed (of a class's baseline: of any seed)."""
+    mine, seed = _settings(record), record["config"]["seed"]
+    for settings, by_seed in rows.get(method, {}).items():
+        if all(dict(settings)[name] == mine[name] for name in ("weights", "data", "b")):
+            any_seed = next(iter(by_seed.values())) if method == "baseline" and record["task"] != "random" else None
+            if found := by_seed.get(seed, any_seed):
+                return found["scores"]
+    return None
 
 
 def summary(rows):
@@ -120,15 +134,15 @@ def csv_text(tables):
     names = [*SCORES, "gap", "seconds", "I_D s", "selected %"]
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(
-        ["task", *GROUP, "forget", "method", "n", "collapsed", *[f"{name} {what}" for name in names for what in ("mean", "std")]]
-    )
+    statistic = [f"{name} {what}" for name in names for what in ("mean", "std")]
+    writer.writerow(["task", *GROUP, "forget", "method", *SETTINGS, "set", "n", "collapsed", *statistic])
     for table, sections in tables.items():
         for forgotten, rows in sections.items():
-            for label, records_of_row in rows.items():
-                numbers, n, collapsed = summary(records_of_row)
+            for records_of_row in rows.values():
+                (numbers, n, collapsed), config = summary(records_of_row), records_of_row[0]["config"]
+                own = " ".join(f"{name}={value:g}" for name, value in config["set"].items())
                 values = [value for name in names for value in numbers.get(name, (None, None))]
-                writer.writerow([*table, forgotten, label, n, collapsed, *values])
+                writer.writerow([*table, forgotten, config["method"], *[config[k] for k in SETTINGS], own, n, collapsed, *values])
     return out.getvalue()
 
 

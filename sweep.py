@@ -22,7 +22,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
-from common import UserError, refuse, run_script
+from common import UserError, plain_warnings, refuse, run_script
 
 SCRIPTS = ("pretrain_model", "forget_full_class_main", "forget_sub_class_main", "forget_random_main")
 
@@ -36,8 +36,7 @@ def main(argv=None):
         raise UserError(f"--jobs {jobs}: at least one process must run")
     commands = [_parsed(line) for line in sys.stdin if line.strip() and not line.lstrip().startswith("#")]
     failed = []
-    for number, (command, printed, error) in enumerate(_finished(commands, jobs), 1):
-        print(f"[{number}/{len(commands)}] {command}\n{printed}".rstrip(), flush=True)
+    for command, error in _in_turn(commands) if jobs == 1 else _at_once(commands, jobs):
         if error:
             failed.append(f"{command}: {error}")
             print(f"error: {error}", file=sys.stderr)
@@ -48,42 +47,56 @@ def main(argv=None):
         sys.exit(1)
 
 
-def _finished(commands, jobs):
-    """Yields (command line, what it printed, its error or None) of each command as it ends."""
-    if jobs == 1:
-        yield from (_call(*command) for command in commands)
-        return
+def _in_turn(commands):
+    """Yields (command line, its error or None) of each command as it ends; what it prints is seen as it comes."""
+    for number, (script, argv) in enumerate(commands, 1):
+        print(f"[{number}/{len(commands)}] {script}.py {shlex.join(argv)}", flush=True)
+        yield f"{script}.py {shlex.join(argv)}", _error_of(script, argv)
+
+
+def _at_once(commands, jobs):
+    """The same by several processes; what a command prints, warnings too, is shown when it ends."""
+    number = 0
     for training in (True, False):
         part = [command for command in commands if (command[0] == "pretrain_model") == training]
         context = multiprocessing.get_context("spawn")
         with ProcessPoolExecutor(jobs, mp_context=context, initializer=_prepare_worker) as pool:
-            futures = {pool.submit(_call, *command): command for command in part}
+            futures = {pool.submit(_captured, *command): command for command in part}
             for future in as_completed(futures):
+                (script, argv), number = futures[future], number + 1
                 try:
-                    yield future.result()
+                    printed, error = future.result()
                 except BrokenProcessPool:
-                    script, argv = futures[future]
-                    yield f"{script}.py {shlex.join(argv)}", "", "a process was killed; the same command goes on"
+                    printed, error = "", "a process was killed; the same sweep goes on"
+                command = f"{script}.py {shlex.join(argv)}"
+                print(f"[{number}/{len(commands)}] {command}\n{printed}".rstrip(), flush=True)
+                yield command, error
 
 
 def _prepare_worker():
     os.environ["TQDM_DISABLE"] = "1"  # several bars would overwrite each other
     signal.signal(signal.SIGINT, lambda *_: os._exit(130))
+    plain_warnings()
 
 
-def _call(script, argv):
-    printed, error = io.StringIO(), None
+def _captured(script, argv):
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
+        error = _error_of(script, argv)
+    return printed.getvalue(), error
+
+
+def _error_of(script, argv):
     try:
-        with contextlib.redirect_stdout(printed):
-            importlib.import_module(script).main(argv)
+        importlib.import_module(script).main(argv)
     except SystemExit:  # -h
         pass
-    except UserError as refused:
-        error = str(refused)
-    except Exception as broken:  # one broken run must not take the others with it
+    except UserError as error:
+        return str(error)
+    except Exception as error:  # one broken run must not take the others with it
         traceback.print_exc()
-        error = f"{type(broken).__name__}: {broken}"
-    return f"{script}.py {shlex.join(argv)}", printed.getvalue(), error
+        return f"{type(error).__name__}: {error}"
+    return None
 
 
 def _parsed(line):

@@ -52,7 +52,7 @@ def epochs(model, batches, optimizer, count, *, loss=cross_entropy, factor=None,
     lies. On a CPU an interrupted training then ends with bitwise the same weights. UserError where the loss diverges.
     """
     if getattr(batches, "batch_size", 2) < 2:
-        raise UserError("-b 1: BatchNorm cannot train on batches of one image; take a larger batch")
+        raise UserError("BatchNorm cannot train on batches of one image; take a larger -b (forgetting: or -set batch_size=...)")
     base_lr = [group["lr"] for group in optimizer.param_groups]
     done = _resume(keep, model, optimizer) if keep else 0
     step = done * len(batches)
@@ -75,7 +75,9 @@ def epochs(model, batches, optimizer, count, *, loss=cross_entropy, factor=None,
             done += 1
             mean = float(total) / len(batches)
             if not math.isfinite(mean):
-                raise UserError(f"{what}: the loss is {mean} after {done} epochs; lower the learning rate (-lr)")
+                raise UserError(
+                    f"{what}: the loss is {mean} after {done} epochs; lower the learning rate (-lr; forgetting: -set lr=...)"
+                )
             yield done, mean
             if keep:
                 _keep(keep, model, optimizer, done)

@@ -1,9 +1,9 @@
-"""Amnesiac unlearning by wrong labels. Graves, Nagisetty, Ganesh, AAAI 2021, arXiv:2010.10981.
+"""Unlearning by wrong labels ("amnesiac" in the released scripts). Graves, Nagisetty, Ganesh, AAAI 2021, arXiv:2010.10981.
 
     minimise CE over D_r with its labels and D_f with random wrong ones
 
-All defaults are the released SSD scripts'. A wrong label is drawn once for each image, uniformly from the others (in the
-sub-class task: from the other super-classes).
+The paper's relabelling variant; its other one needs a log of the training. All defaults are the released SSD scripts'. A
+wrong label is drawn once for each image, uniformly from the others (in the sub-class task: from the other super-classes).
 """
 
 from dataclasses import replace

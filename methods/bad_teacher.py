@@ -3,7 +3,7 @@
     loss = mean over the batch of KL( teacher(x) || student(x) )        temperature 1, no labels
 
 teacher: on D_r the original model, on D_f one that has learned nothing. All defaults are the released SSD scripts'.
-Differs: the released code divides the loss by the number of classes too, to which Adam is blind.
+Differs: the released code divides the loss by the number of classes too, to which Adam is nearly blind.
 """
 
 import copy
@@ -12,6 +12,7 @@ from dataclasses import replace
 import torch
 import torch.nn.functional as F
 
+from common import UserError
 from images import batches, joined
 from models import ViT
 from training import fit
@@ -22,6 +23,8 @@ def unlearn(model, split, *, untrained, epochs=1, lr=1e-4, retain_share=0.3, bat
 
     untrained: the incompetent teacher; ZRF is measured against the same network, as in the paper.
     """
+    if retain_share > 1:
+        raise UserError(f"retain_share={retain_share:g}: a share is at most 1")
     original = copy.deepcopy(model).eval()
     untrained.eval()
     retain = split.retain.take(torch.randperm(len(split.retain))[: int(retain_share * len(split.retain))])

@@ -37,9 +37,7 @@ def unlearn(model, split, *, images=100, decay=0.1, memory=16.0, notes=None):
     without = torch.zeros_like(residual)
     without[:kept] = solve(kernel[:kept, :kept], residual[:kept], decay * len(retain))
     step, m = (jacobian_times(model, both, v) for v in (all_of_it - without, without))
-    if float(step.norm()) > 0:
-        cosine = float(torch.dot(step / step.norm(), m / m.norm()))
-        step *= (step.norm() + 2 * abs(cosine) * m.norm()) / step.norm()
+    step = rescaled(step, m)
     with torch.no_grad():
         for p, part in zip(model.parameters(), step.split([p.numel() for p in model.parameters()]), strict=True):
             p.add_(part.view_as(p))
@@ -51,6 +49,14 @@ def subsample(split, images):
     forget = min(len(split.forget), max(images // 2, images - len(split.retain)))
     counts = {split.retain: min(len(split.retain), images - forget), split.forget: forget}
     return [part.take(torch.randperm(len(part))[:count]) for part, count in counts.items()]
+
+
+def rescaled(step, m):
+    """The step [P] at its predicted length; m [P]: the error that linearising is expected to make."""
+    if not (step.any() and m.any()):
+        return step
+    cosine = torch.dot(step / step.norm(), m / m.norm())  # the released scripts' sin(acos c - pi/2) for c < 0 is -c
+    return step * (1 + 2 * cosine.abs() * m.norm() / step.norm())
 
 
 def solve(kernel, residual, ridge):
@@ -70,9 +76,8 @@ def kernel_and_residual(model, images, num_classes, block):
         with torch.no_grad():
             residual[rows[i]] = (model(x).softmax(1) - F.one_hot(y, num_classes)).flatten()
         one = jacobian(model, x, num_classes).flatten(0, 1)
-        for j in range(i + 1):
-            other = one if i == j else jacobian(model, data[j][0], num_classes).flatten(0, 1)
-            part = one @ other.T
+        for j in range(i + 1):  # no second name for a block: two at a time are all that `memory` has room for
+            part = one @ (one if i == j else jacobian(model, data[j][0], num_classes).flatten(0, 1)).T
             kernel[rows[i], rows[j]], kernel[rows[j], rows[i]] = part, part.T
     return kernel, residual
 

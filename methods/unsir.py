@@ -6,6 +6,7 @@
 
 All defaults are the released SSD scripts'. The noise is in normalised pixels at the network's input size.
 Differs under the released protocol (protocol.py): 3 of the noise images are used, trained in train mode.
+Differs: images of D_r are drawn, not the first of their class: in the sub-class task these are all of one sub-class.
 """
 
 from dataclasses import replace
@@ -23,7 +24,7 @@ def unlearn(model, split, *, noise_images=32, noise_lr=0.1, noise_weight=0.1, no
             repeats=80, per_class=500, lr=1e-4, batch_size=32, repair_batch_size=128, protocol=PAPER):  # fmt: skip
     """Impair and repair, one epoch each, in place. UserError where D_f is no class.
 
-    repeats: how often each noise image is seen; per_class: how many images of D_r, the first of each class, are used.
+    repeats: how often each noise image is seen; per_class: how many images of each class in D_r are used, at random.
     """
     if split.forget_class is None:
         raise UserError("unsir makes noise for one class, and random images are of none; take it for a class or a sub-class")
@@ -33,7 +34,7 @@ def unlearn(model, split, *, noise_images=32, noise_lr=0.1, noise_weight=0.1, no
     noise = noise_against(model, split.forget_class, shape, steps, noise_lr, noise_weight)
     used = noise[:3] if protocol.unsir_uses_three_noises else noise
     labels = split.retain.labels
-    kept = split.retain.take(torch.cat([(labels == label).nonzero()[:per_class, 0] for label in labels.unique()]))
+    kept = split.retain.take(some_of_each(split.retain.labels, per_class))
     # Noise travels through the shuffled batches as an image whose label says which noise takes its place.
     places = kept.take(torch.zeros(repeats * len(used), dtype=torch.int64))
     places = replace(places, labels=split.num_classes + torch.arange(len(places), device=labels.device) % len(used))
@@ -47,6 +48,12 @@ def unlearn(model, split, *, noise_images=32, noise_lr=0.1, noise_weight=0.1, no
     fit(model, batches(joined(kept, places), model, batch_size, shuffle=True), optimizer, 1, loss=impaired, what="impair")
     optimizer = torch.optim.Adam(model.parameters(), lr)
     return fit(model, batches(kept, model, repair_batch_size, shuffle=True), optimizer, 1, what="repair")
+
+
+def some_of_each(labels, count):
+    """Positions of at most `count` of each label in labels [N], drawn at random."""
+    order = torch.randperm(len(labels)).to(labels.device)
+    return torch.cat([order[labels[order] == label][:count] for label in labels.unique()])
 
 
 def noise_against(model, label, shape, steps, lr, weight):

@@ -2,6 +2,7 @@
 
 import copy
 import inspect
+import weakref
 
 import numpy as np
 import pytest
@@ -159,6 +160,8 @@ def test_unsir_takes_at_most_500_images_of_a_class_and_250_steps_for_a_sub_class
     kept = calls[1][0].images
     wanted = small_split("full_class").retain.labels.bincount(minlength=10).clamp(max=20).tolist()
     assert kept.labels.bincount(minlength=10).tolist() == wanted and steps == [25, 250]
+    fine = calls[3][0].images.fine_labels.unique().tolist()
+    assert fine == [digit for digit in range(10) if digit != 7]  # not the first of each super-class, one sub-class alone
     assert inspect.signature(METHODS["unsir"]).parameters["per_class"].default == 500
 
 
@@ -290,6 +293,29 @@ def test_ntk_equals_the_dense_solve(memory, trained):
     got = (torch.cat([p.detach().flatten() for p in result.parameters()]) - before).numpy()
     assert np.linalg.norm(got - wanted) < 0.01 * np.linalg.norm(wanted)
     assert notes["subsample"] == {"retain": len(split.retain), "forget": len(split.forget)}
+
+
+def test_ntk_step_is_lengthened_whatever_the_angle():
+    step = torch.tensor([3.0, 4.0])
+    for m, length in (((6.0, 8.0), 5 + 2 * 10), ((-6.0, -8.0), 5 + 2 * 10), ((8.0, -6.0), 5), ((10.0, 0.0), 5 + 2 * 0.6 * 10)):
+        assert torch.allclose(ntk.rescaled(step, torch.tensor(m)), step * length / 5)
+    assert torch.equal(ntk.rescaled(torch.zeros(2), step), torch.zeros(2))
+
+
+def test_ntk_holds_two_blocks_at_most(monkeypatch):
+    """`memory` is for two blocks' Jacobians: when one is made no more than one other is alive."""
+    made, alive, plain = [], [], ntk.jacobian
+
+    def counted(*args):
+        alive.append(sum(block() is not None for block in made))
+        result = plain(*args)
+        made.append(weakref.ref(result.untyped_storage()))
+        return result
+
+    monkeypatch.setattr(ntk, "jacobian", counted)
+    split, model = tiny_split("sub_class"), models.ResNet18(3, width=2)
+    METHODS["ntk"](model, split, images=24, memory=0.0012)
+    assert len(alive) > 6 and max(alive) == 1
 
 
 def test_ntk_uses_a_stated_subsample_and_refuses_what_does_not_fit():

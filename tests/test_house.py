@@ -1,12 +1,15 @@
 """The house rules that a machine can check: one-way imports, README snippets that run, line endings."""
 
 import ast
+import inspect
 import re
 import subprocess
 import sys
 
 import pytest
 from conftest import ROOT
+
+from methods import METHODS
 
 ORDER = ["common", "protocol", "images", "folders", "datasets", "models", "training", "metrics", "gradients", "ssd", "importances",
          "records", "mirror", "methods", "flags", "experiment", "pretrain_model", "forget_full_class_main", "forget_sub_class_main",
@@ -47,6 +50,17 @@ def test_readme_snippets_run(number, tmp_path):
 
 def test_readme_shows_ssd_on_a_toy_and_on_a_torchvision_model():
     assert len(SNIPPETS) >= 2 and any("torchvision" in snippet for snippet in SNIPPETS)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_methods_page_states_each_method_and_its_defaults(method):
+    sections = dict(re.findall(r"^## (\w+)\n(.*?)(?=^## |\Z)", (ROOT / "docs" / "methods.md").read_text(), re.S | re.M))
+    assert sections.keys() == METHODS.keys()
+    parameters = inspect.signature(METHODS[method]).parameters.values()
+    own = {p.name: p.default for p in parameters if type(p.default) in (int, float)}
+    said = " ".join(re.findall(r"`(\w+=[^`]*)`", sections[method]))
+    assert {name: float(value) for name, value in re.findall(r"(\w+)=(\S+)", said)} == own
+    assert "- Equation: " in sections[method] and "- Weaknesses: " in sections[method]
 
 
 def test_shell_scripts_have_unix_line_endings():

@@ -332,7 +332,7 @@ def test_without_wandb_everything_else_works(place, tmp_path):
 
 def test_own_settings_of_a_method(place, tmp_path):
     flags = (*CASES["full_class"], "-method", "amnesiac", "-results", tmp_path)
-    printed = forget(place, "full_class", *flags, "-set", "epochs=1", "lr=0.5")
+    printed = forget(place, "full_class", *flags, "-set", "lr=0.5", "batch_size=128", "epochs=1")
     record = only_record(tmp_path)
     assert record["config"]["set"] == {"epochs": 1, "lr": 0.5} and "epochs=1" in printed
     forget(place, "full_class", *flags, "-set", "epochs=1")
