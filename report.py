@@ -50,14 +50,18 @@ def _settings(record):
 
 def _labelled(rows):
     """Rows in the order retrain, baseline, the rest; labels say what was set, and in what a method's rows differ."""
+
+    def one(by_seed):
+        return next(iter(by_seed.values()))
+
     first = {"retrain": 0, "baseline": 1}
     labelled = {}
     for method in sorted(rows, key=lambda method: (first.get(method, 2), method)):
         variants = [dict(settings) for settings in rows[method]]
-        for mine, by_seed in zip(variants, rows[method].values(), strict=True):
-            one = next(iter(by_seed.values()))
+        by_size = sorted(rows[method].items(), key=lambda row: [one(row[1])["config"][k] or 0 for k in ("b", "alpha", "lambda")])
+        for mine, by_seed in ((dict(settings), by_seed) for settings, by_seed in by_size):
             differing = {k for other in variants for k in mine.keys() | other.keys() if mine.get(k) != other.get(k)}
-            said = ", ".join(f"{k} {v}" for k, v in mine.items() if k in differing or k in one["config"]["set"])
+            said = ", ".join(f"{k} {v}" for k, v in mine.items() if k in differing or k in one(by_seed)["config"]["set"])
             labelled[f"{method} ({said})" if said else method] = [_beside_its_goals(r, rows) for r in by_seed.values()]
     return labelled
 
