@@ -175,7 +175,8 @@ def _synchronize():
 
 def score(run, model):
     """metrics.score by the run's protocol."""
-    return metrics.score(model, run.untrained, run.split, batch_size=run.config["b"], protocol=PROTOCOLS[run.config["protocol"]])
+    return metrics.score(model, run.untrained, run.split, batch_size=run.config["b"],
+                         protocol=PROTOCOLS[run.config["protocol"]], notes=run.notes)  # fmt: skip
 
 
 def finish(run, scores, forgetting, evaluation):

@@ -30,6 +30,11 @@ def entropy(logits):
     return -(log_p.exp() * log_p).sum(1)
 
 
+def entropy_histogram(logits, bins=20):
+    """How many images [N, C] have an entropy in each of `bins` equal parts of 0 to ln C."""
+    return torch.histc(entropy(logits).cpu() / math.log(logits.shape[1]), bins, 0, 1).long().tolist()
+
+
 def zrf(logits, untrained_logits, *, elementwise_kl=False):
     """Zero retrain forgetting (arXiv:2205.08096): 1 - mean Jensen-Shannon divergence, in nats, to an untrained network.
 
@@ -60,11 +65,12 @@ def mia(member_entropy, nonmember_entropy, forget_entropy):
     return 100 * float(attack.predict(forget[:, None].numpy()).mean())
 
 
-def score(model, untrained, split, *, batch_size, protocol=PAPER):
+def score(model, untrained, split, *, batch_size, protocol=PAPER, notes=None):
     """All scores of a network after unlearning: every image goes through it once.
 
     untrained: a network that has learned nothing, for ZRF. batch_size: the task's, which the released protocol's
-    accuracy and ZRF depend on. Returns {TestAcc, RetainTestAcc, Df, MIA in percent, ZRF in [1 - ln 2, 1]}.
+    accuracy and ZRF depend on. notes["entropy_histogram"]: counts of D_f's training images by entropy.
+    Returns {TestAcc, RetainTestAcc, Df, MIA in percent, ZRF in [1 - ln 2, 1]}.
     Raises UserError where the network's outputs are not finite.
     """
     parts = {name: getattr(split, name) for name in ("retain", "forget", "retain_test", "forget_test")}
@@ -84,6 +90,8 @@ def score(model, untrained, split, *, batch_size, protocol=PAPER):
     def share_right(values, labels):
         return _share_right(values, labels, batch_size, protocol)
 
+    if notes is not None:
+        notes["entropy_histogram"] = entropy_histogram(logits["forget"])
     released_zrf = protocol.zrf_by_elementwise_kl
     base = batches(split.forget_test, untrained, batch_size if released_zrf else 256, what="scoring untrained")
     return {

@@ -1,214 +1,216 @@
-"""Records into tables (Markdown, CSV) and plots (PNG).
+"""Records into tables (Markdown, LaTeX, CSV) and figures (PNG, PDF); no W&B needed.
 
-    python report.py results
+    python report.py results [--html page.html]
 
-reads every record under results/, prints the tables and writes results/report.md, report.csv and a plot a task.
-Rows are methods, retrain first: its values are what unlearning should reach. Mean ± standard deviation are over seeds.
+reads every record under results/, prints the tables and writes report.md, report.tex, report.csv and figures beside them;
+--html: one self-contained page with all of it.
 """
 
 import argparse
+import base64
 import csv
+import html
 import io
-import statistics
 from pathlib import Path
 
+import plots
 import records
 from common import refuse, run_script, write_whole
-
-SCORES = {"D_r %": "RetainTestAcc", "D_f %": "Df", "MIA %": "MIA"}
-MEANING = {
-    "D_r %": "accuracy on what is kept\n(test images, %)",
-    "D_f %": "accuracy on what is forgotten\n(%)",
-    "MIA %": "forgotten images judged\nto be members (%)",
-}
-TASKS = {"full_class": "one class", "sub_class": "one sub-class", "random": "random images"}
-GROUP = ("net", "dataset", "train_seed", "protocol")
-SETTINGS = ("b", "alpha", "lambda", "importance")
-
-
-def grouped(found):
-    """{(task, net, dataset, train_seed, protocol): {forgotten: {method label: its records, one a seed}}}.
-
-    Each record gains "gap", its distance to retrain, and "collapse" anew, by the baseline and the retrain of its own seed.
-    """
-    tables = {}
-    for record in sorted(found, key=lambda record: [*TASKS, record["task"]].index(record["task"])):
-        config = record["config"]
-        rows = tables.setdefault((record["task"], *[config[k] for k in GROUP]), {}).setdefault(config["forget"], {})
-        row = rows.setdefault(config["method"], {}).setdefault(tuple(_settings(record).items()), {})
-        row[config["seed"]] = record  # one run counts once
-    return {table: {forgotten: _labelled(rows) for forgotten, rows in sections.items()} for table, sections in tables.items()}
-
-
-def _settings(record):
-    """What sets two rows of one method apart, as texts."""
-    config = record["config"]
-    own = {name: f"{value:g}" for name, value in config["set"].items()}
-    hashes = {"weights": record["weights_hash"][:6], "data": record["data_hash"][:6]}
-    return {**{name: str(config[name]) for name in SETTINGS}, **hashes, **own}
-
-
-def _labelled(rows):
-    """Rows in the order retrain, baseline, the rest; labels say what was set, and in what a method's rows differ."""
-
-    def one(by_seed):
-        return next(iter(by_seed.values()))
-
-    first = {"retrain": 0, "baseline": 1}
-    labelled = {}
-    for method in sorted(rows, key=lambda method: (first.get(method, 2), method)):
-        variants = [dict(settings) for settings in rows[method]]
-        by_size = sorted(rows[method].items(), key=lambda row: [one(row[1])["config"][k] or 0 for k in ("b", "alpha", "lambda")])
-        for mine, by_seed in ((dict(settings), by_seed) for settings, by_seed in by_size):
-            differing = {k for other in variants for k in mine.keys() | other.keys() if mine.get(k) != other.get(k)}
-            said = ", ".join(f"{k} {v}" for k, v in mine.items() if k in differing or k in one(by_seed)["config"]["set"])
-            labelled[f"{method} ({said})" if said else method] = [_beside_its_goals(r, rows) for r in by_seed.values()]
-    return labelled
-
-
-def _beside_its_goals(record, rows):
-    retrain, baseline, scores = _scores_of("retrain", record, rows), _scores_of("baseline", record, rows), record["scores"]
-    gap = retrain and statistics.fmean(abs(scores[key] - retrain[key]) for key in SCORES.values())
-    collapse = records.collapse(scores, baseline and baseline["RetainTestAcc"], retrain and retrain["Df"])
-    return {**record, "gap": gap, "collapse": collapse or record["collapse"]}
-
-
-def _scores_of(method, record, rows):
-    """Those of the method's run on the same network, data, batch size and seed (of a class's baseline: of any seed)."""
-    mine, seed = _settings(record), record["config"]["seed"]
-    for settings, by_seed in rows.get(method, {}).items():
-        if all(dict(settings)[name] == mine[name] for name in ("weights", "data", "b")):
-            any_seed = next(iter(by_seed.values())) if method == "baseline" and record["task"] != "random" else None
-            if found := by_seed.get(seed, any_seed):
-                return found["scores"]
-    return None
-
-
-def summary(rows):
-    """The numbers of one table row: {column: (mean, sample standard deviation or None for one)}, n, how many collapsed."""
-    columns = {name: [row["scores"][key] for row in rows] for name, key in SCORES.items()}
-    columns["gap"] = [row["gap"] for row in rows if row["gap"] is not None]
-    columns["seconds"] = [row["seconds"]["method"] for row in rows]
-    columns["I_D s"] = [row["seconds"]["full_importance"] for row in rows if row["seconds"]["full_importance"] is not None]
-    columns["selected %"] = [100 * row["selected"] for row in rows if row["selected"] is not None]
-    numbers = {name: (statistics.fmean(v), statistics.stdev(v) if len(v) > 1 else None) for name, v in columns.items() if v}
-    return numbers, len(rows), sum(bool(row["collapse"]) for row in rows)
-
-
-def cells(label, numbers, n, collapsed):
-    """One row of a table as text."""
-    texts = [label]
-    for name in (*SCORES, "gap"):
-        mean, deviation = numbers.get(name, (None, None))
-        spread = "" if deviation is None else f" ± {deviation:.2f}"
-        texts.append("" if mean is None else f"{mean:.2f}{spread}")
-    texts += [f"{numbers[name][0]:.3g}" if name in numbers else "" for name in ("seconds", "I_D s", "selected %")]
-    return [*texts, str(n), f"{collapsed} of {n}" if collapsed else ""]
-
-
-def markdown(tables):
-    """All tables as Markdown that also reads well as plain text."""
-    lines = []
-    for (task, net, dataset, train_seed, protocol), sections in tables.items():
-        lines += [f"## Forget {TASKS.get(task, task)}: {net} on {dataset} (training seed {train_seed}, protocol {protocol})", ""]
-        for forgotten, rows in sections.items():
-            table = [["method", *SCORES, "gap", "seconds", "I_D s", "selected %", "n", "collapsed"]]
-            table += [cells(label, *summary(records_of_row)) for label, records_of_row in rows.items()]
-            widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-            table.insert(1, ["-" * width for width in widths])
-            share = " of the training images" if task == "random" else ""
-            lines += [f"Forgotten: {forgotten}{share}", ""]
-            lines += ["| " + " | ".join(t.ljust(w) for t, w in zip(row, widths, strict=True)) + " |" for row in table]
-            lines.append("")
-    return "\n".join([*lines, LEGEND, ""])
-
+from summaries import SCORES, SETTINGS, TASKS, over_classes, tables
 
 LEGEND = """\
 D_r: accuracy on the test images of what is kept. D_f: accuracy on the test images of what is forgotten (random: on the
-forgotten images themselves). MIA: forgotten training images that an attack judges to have been trained on. retrain is
-the target: closer to its row is better, in each column; gap: the mean of the three distances to the retrain of the same
-seed, in points. collapsed: runs whose D_r is more than 10 points below the baseline's, or whose D_f is more than 10 below
-retrain's. seconds: the method alone; I_D s: SSD's importances over the
-whole training set, paid once per trained network. selected: parameters that were dampened. n: seeds; ± is the sample
-standard deviation over them."""
+forgotten images themselves). MIA: forgotten training images that an attack judges to have been trained on. All three in
+percent, ± the sample standard deviation over unlearning seeds, and apart from it over trained networks where there are several;
+n: runs; "deterministic": all seeds gave the same scores. retrain is the goal: closer to its row is better, in each column.
+distance: mean of |difference to the retrain of the same seed| over the three scores, in points. ToW: tug of war, the product of
+one minus each difference in D_r, D_f and the accuracy on all test images (1: retrain's own). faster: retrain's seconds over the
+method's. seconds: the method alone; I_D s: SSD's importances over the whole training set, paid once per trained network.
+selected: parameters that were dampened. collapsed: runs whose D_r is more than 10 points below the baseline's, or whose D_f
+is more than 10 below retrain's. Intervals: 95 %, Student's t, over pairs of runs with the same seeds."""
+HEAD = ["method", *SCORES, "distance", "ToW", "seconds", "faster", "I_D s", "selected %", "n", "collapsed"]
+GAP_HEAD = ["method", *[f"{name[:-2]} - retrain's" for name in SCORES], "pairs"]
 
 
-def csv_text(tables):
-    """All tables as one CSV: a line per row, mean and standard deviation in columns of their own."""
-    names = [*SCORES, "gap", "seconds", "I_D s", "selected %"]
+def blocks(all_tables):
+    """Yields ("title" | "section" | "note", text) and ("table", rows of texts, the head first): what every format shows."""
+    for (task, net, dataset, protocol), sections in all_tables.items():
+        yield "title", f"Forget {TASKS.get(task, task)}: {net} on {dataset} (protocol {protocol})"
+        yield "note", provenance([run for rows in sections.values() for row in rows for run in row.runs])
+        share = " of the training images" if task == "random" else ""
+        for forgotten, rows in sections.items():
+            yield "section", f"Forgotten: {forgotten}{share}"
+            most = max(len(row.runs) for row in rows)
+            yield "table", [HEAD, *[cells(row, most) for row in rows]]
+            gaps = [[row.label, *[gap(row.gaps[name]) for name in SCORES], str(row.pairs)] for row in rows
+                    if row.pairs and row.method != "retrain"]  # fmt: skip
+            if gaps:
+                yield "table", [GAP_HEAD, *gaps]
+        if len(sections) > 1:
+            yield "section", f"Averaged over the {len(sections)} forgotten classes; ± is over classes, not over seeds"
+            means, labels = over_classes(sections), [row.label for row in next(iter(sections.values()))]
+            complete = {row.label for rows in sections.values() for row in rows if not row.runs}
+            body = [[label, *[f"{means[label][name][0]:.2f} ± {means[label][name][1]:.2f}" for name in SCORES]]
+                    if label not in complete else [label, *["missing"] * 3] for label in labels]  # fmt: skip
+            yield "table", [["method", *SCORES], *body]
+    yield "note", LEGEND
+
+
+def provenance(runs):
+    """What else differs between the runs of one table, said aloud."""
+    commits = sorted({str(run["commit"])[:7] + ("-dirty" if str(run["commit"]).endswith("-dirty") else "") for run in runs})
+    devices = sorted({run["device"] for run in runs})
+    trainings = sorted({run["config"]["train_seed"] for run in runs})
+    said = [f"training seed{'s' * (len(trainings) > 1)} {', '.join(map(str, trainings))}", f"on {', '.join(devices)}",
+            f"code {', '.join(commits)}" + (" (several versions are averaged)" if len(commits) > 1 else "")]  # fmt: skip
+    return "; ".join(said)
+
+
+def cells(row, most):
+    """One row of a table as texts; what is not there says so."""
+    if not row.runs:
+        return [row.label, "missing", *[""] * (len(HEAD) - 3), ""]
+    texts = [row.label]
+    for name in SCORES:
+        value = row.values[name]
+        seeds = "" if row.deterministic or value.over_seeds is None else f" ± {value.over_seeds:.2f}"
+        trainings = "" if value.over_trainings is None else f" ± {value.over_trainings:.2f} (trainings)"
+        texts.append(f"{value.mean:.2f}{seeds}{trainings}")
+    texts += [f"{row.distance:.2f}", f"{row.tug_of_war:.3f}"] if row.pairs and row.method != "retrain" else ["", ""]
+    doing = row.method not in ("baseline", "retrain")
+    texts += [f"{row.values['seconds'].mean:.3g}", f"{row.speed_up:.3g}x" if row.pairs and doing else ""]
+    texts += [f"{row.values[name].mean:.3g}" if name in row.values else "" for name in ("I_D s", "selected %")]
+    n = f"{len(row.runs)}" + (f" of {most}" if len(row.runs) < most else "") + (", deterministic" if row.deterministic else "")
+    return [*texts, n, f"{row.collapsed} of {len(row.runs)}" if row.collapsed else ""]
+
+
+def gap(values):
+    """A paired difference with its interval."""
+    mean, low, high = values
+    return f"{mean:+.2f}" + (f" [{low:+.2f}, {high:+.2f}]" if low is not None else "")
+
+
+def markdown(all_tables):
+    """Markdown that also reads well as plain text."""
+    lines = []
+    for kind, content in blocks(all_tables):
+        if kind == "table":
+            widths = [max(map(len, column)) for column in zip(*content, strict=True)]
+            rows = [content[0], ["-" * width for width in widths], *content[1:]]
+            lines += ["| " + " | ".join(t.ljust(w) for t, w in zip(row, widths, strict=True)) + " |" for row in rows]
+        else:
+            lines.append(("## " if kind == "title" else "### " if kind == "section" else "") + content)
+        lines.append("")
+    return "\n".join(lines)
+
+
+def latex(all_tables):
+    """The same as LaTeX tables (booktabs)."""
+    lines, title, caption = ["% \\usepackage{booktabs}"], "", ""
+    for kind, content in blocks(all_tables):
+        if kind == "table":
+            head, *body = [[_tex(text) for text in row] for row in content]
+            columns = "l" + "r" * (len(head) - 1)
+            lines += ["\\begin{table}", f"\\caption{{{_tex(caption)}}}", f"\\begin{{tabular}}{{{columns}}}", "\\toprule"]
+            lines += [" & ".join(row) + " \\\\" for row in (head, *body)]
+            lines.insert(-len(body), "\\midrule")
+            lines += ["\\bottomrule", "\\end{tabular}", "\\end{table}", ""]
+        else:
+            title = content if kind == "title" else title
+            caption = f"{title}. {content}" if kind == "section" else title
+            lines += [f"% {line}" for line in content.split("\n")] if kind == "note" else []
+    return "\n".join(lines) + "\n"
+
+
+def _tex(text):
+    for plain, escaped in (("%", "\\%"), ("_", "\\_"), ("±", "$\\pm$"), ("&", "\\&"), ("#", "\\#")):
+        text = text.replace(plain, escaped)
+    return text
+
+
+def csv_text(all_tables):
+    """All rows as one CSV: means and spreads in columns of their own."""
+    names = [*SCORES, "seconds", "I_D s", "selected %"]
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    statistic = [f"{name} {what}" for name in names for what in ("mean", "std")]
-    writer.writerow(["task", *GROUP, "forget", "method", *SETTINGS, "set", "n", "collapsed", *statistic])
-    for table, sections in tables.items():
+    statistic = [f"{name} {what}" for name in names for what in ("mean", "std over seeds", "std over trainings")]
+    ends = [f"{name} - retrain's {what}" for name in SCORES for what in ("mean", "low", "high")]
+    writer.writerow(["task", "net", "dataset", "protocol", "forget", "method", *SETTINGS, "set", "n", "pairs", "collapsed",
+                     *statistic, *ends, "distance", "tug of war", "faster"])  # fmt: skip
+    for key, sections in all_tables.items():
         for forgotten, rows in sections.items():
-            for records_of_row in rows.values():
-                (numbers, n, collapsed), config = summary(records_of_row), records_of_row[0]["config"]
+            for row in rows:
+                config = row.runs[0]["config"] if row.runs else {"set": {}}
                 own = " ".join(f"{name}={value:g}" for name, value in config["set"].items())
-                values = [value for name in names for value in numbers.get(name, (None, None))]
-                writer.writerow([*table, forgotten, config["method"], *[config[k] for k in SETTINGS], own, n, collapsed, *values])
+                values = [v for name in names for v in (_numbers(row.values[name]) if name in row.values else (None,) * 3)]
+                values += [v for name in SCORES for v in row.gaps.get(name, (None,) * 3)]
+                writer.writerow([*key, forgotten, row.method, *[config.get(k) for k in SETTINGS], own, len(row.runs), row.pairs,
+                                 row.collapsed, *values, row.distance, row.tug_of_war, row.speed_up])  # fmt: skip
     return out.getvalue()
 
 
-def plot(table, sections):
-    """One task as PNG bytes: a row a forgotten class, a panel a score, a dot a method, retrain's value as a line."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    task, net, dataset, *_ = table
-    heights = [0.9 + 0.24 * len(rows) for rows in sections.values()]
-    figure, axes = plt.subplots(len(sections), 3, figsize=(9, sum(heights) + 1.1), sharex="col", squeeze=False,
-                                layout="constrained", height_ratios=heights)  # fmt: skip
-    for row_axes, (forgotten, rows) in zip(axes, sections.items(), strict=True):
-        summaries = {label: summary(records_of_row) for label, records_of_row in rows.items()}
-        for axis, score in zip(row_axes, SCORES, strict=True):
-            _panel(axis, summaries, score)
-        row_axes[0].set_title(f"forget {forgotten}", loc="left", fontsize=10, fontweight="bold")
-        for axis in row_axes[1:]:
-            axis.set_yticklabels([])
-    for axis, score in zip(axes[-1], SCORES, strict=True):
-        axis.set_xlabel(MEANING[score], fontsize=9)
-        axis.set_xlim(-5, 105)
-    figure.suptitle(f"{net} on {dataset}: forget {TASKS.get(task, task)}. Closest to retrain's dashed line is best.\n"
-                    "Dot: mean over seeds, a cross where a run collapsed; bar: standard deviation", fontsize=10)  # fmt: skip
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=150)
-    plt.close(figure)
-    return buffer.getvalue()
+def _numbers(value):
+    return value.mean, value.over_seeds, value.over_trainings
 
 
-def _panel(axis, summaries, score):
-    colours = {"retrain": "#000000", "baseline": "#888888"}
-    for height, (label, (numbers, _, collapsed)) in enumerate(summaries.items()):
-        mean, deviation = numbers[score]
-        colour = "#D55E00" if collapsed else colours.get(label.split()[0], "#0072B2")
-        axis.set_axisbelow(True)
-        axis.errorbar(mean, height, xerr=deviation, fmt="X" if collapsed else "o", markersize=6, capsize=3, color=colour, zorder=3)
-        if label.split()[0] == "retrain":
-            axis.axvline(mean, color=colour, linestyle="--", linewidth=1, zorder=2)
-    axis.set_yticks(range(len(summaries)), list(summaries), fontsize=9)
-    axis.set_ylim(len(summaries) - 0.5, -0.5)
-    axis.grid(axis="x", color="#dddddd")
-    axis.spines[["top", "right"]].set_visible(False)
+PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>Unlearning report</title><style>
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 75rem; margin: 2rem auto; padding: 0 1rem; color: #111; }
+h1 { font-size: 1.6rem; } h2 { margin-top: 3rem; border-top: 1px solid #ccc; padding-top: 1rem; } h3 { font-size: 1.05rem; }
+.wide { overflow-x: auto; } table { border-collapse: collapse; font-size: .88rem; white-space: nowrap; margin: .5rem 0 1rem; }
+th, td { padding: .2rem .7rem; text-align: right; font-variant-numeric: tabular-nums; }
+th:first-child, td:first-child { text-align: left; position: sticky; left: 0; background: #fff; }
+thead th { border-bottom: 2px solid #111; } tr.retrain { font-weight: bold; } td:last-child { color: #b34700; }
+img { max-width: 100%; height: auto; } p { max-width: 60rem; color: #444; }
+</style><h1>Unlearning report</h1>
+"""
+
+
+def page(all_tables, pictures):
+    """One self-contained HTML page; pictures: {table's title: [PNG bytes]}."""
+    parts, waiting = [PAGE], []
+    for kind, content in blocks(all_tables):
+        if kind == "table":
+            head, *body = [[html.escape(text) for text in row] for row in content]
+            rows = [f"<tr class={'retrain' if row[0] == 'retrain' else 'other'}><td>{'<td>'.join(row)}</tr>" for row in body]
+            parts.append(f"<div class=wide><table><thead><tr><th>{'<th>'.join(head)}</tr></thead>{''.join(rows)}</table></div>")
+        elif kind == "note":
+            parts.append(f"<p>{html.escape(content)}</p>")
+        else:
+            if kind == "title":
+                parts, waiting = parts + waiting, _images(pictures.get(content, []))
+            level = "h2" if kind == "title" else "h3"
+            parts.append(f"<{level}>{html.escape(content)}</{level}>")
+    return "\n".join([*parts[:-1], *waiting, parts[-1]]) + "\n"
+
+
+def _images(pictures):
+    return [f'<p><img alt="figure" src="data:image/png;base64,{base64.b64encode(data).decode()}"></p>' for data in pictures]
 
 
 def main(argv=None):
     flags = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     flags.add_argument("results", nargs="?", default="results", help="folder with records (default: results)")
+    flags.add_argument("--html", metavar="FILE", help="one self-contained page with the tables and figures")
     flags.error = refuse
-    folder = Path(flags.parse_args(argv).results)
-    tables = grouped(records.read_all(folder))
-    text = markdown(tables)
-    write_whole(folder / "report.md", text.encode())
-    write_whole(folder / "report.csv", csv_text(tables).encode())
-    plots = []
-    for table, sections in tables.items():
-        plots.append(folder / f"report-{'-'.join(map(str, table))}.png")
-        write_whole(plots[-1], plot(table, sections))
+    args = flags.parse_args(argv)
+    folder, all_tables = Path(args.results), tables(records.read_all(args.results))
+    text = markdown(all_tables)
+    for name, content in (("report.md", text), ("report.tex", latex(all_tables)), ("report.csv", csv_text(all_tables))):
+        write_whole(folder / name, content.encode())
+    pictures = {}
+    for key, sections in all_tables.items():
+        title = f"Forget {TASKS.get(key[0], key[0])}: {key[1]} on {key[2]} (protocol {key[3]})"
+        for name, figure in plots.figures(key, sections).items():
+            path = folder / f"report-{'-'.join(key)}-{name}"
+            pictures.setdefault(title, []).append(plots.saved(figure, "png"))
+            write_whole(path.with_name(path.name + ".png"), pictures[title][-1])
+            write_whole(path.with_name(path.name + ".pdf"), plots.saved(figure, "pdf"))
     print(text)
-    print("tables:", folder / "report.md", folder / "report.csv", "\nplots: ", *plots)
+    print(f"tables: {folder}/report.md, .tex, .csv; figures: {folder}/report-*.png, .pdf")
+    if args.html:
+        write_whole(args.html, page(all_tables, pictures).encode())
+        print(f"page:   {args.html}")
 
 
 if __name__ == "__main__":

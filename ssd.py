@@ -50,12 +50,12 @@ def importance(model, batches, *, measure="fisher", per_sample=False):
 
 
 @torch.no_grad()
-def dampen(model, full, forget, *, alpha, lam):
+def dampen(model, full, forget, *, alpha, lam, shares=None):
     """Shrink in place the parameters that matter more to the forget set than alpha times to the full set.
 
     full, forget: importances I_D and I_Df. alpha: smaller selects more. lam (lambda): smaller dampens further.
-    Returns the share of parameters selected, in [0, 1]. ValueError for negative or NaN dials, importances that are not
-    finite or not of this model; the model is then untouched.
+    Returns the share of parameters selected, in [0, 1]; `shares`, a dict, takes that of each tensor, by name.
+    ValueError for negative or NaN dials, importances that are not finite or not of this model; the model is then untouched.
     """
     if not (alpha >= 0 and lam >= 0):
         raise ValueError(f"alpha is {alpha} and lam {lam}; neither may be negative")
@@ -73,6 +73,8 @@ def dampen(model, full, forget, *, alpha, lam):
         factor = (lam * i_full / i_forget).clamp(max=1)
         p.copy_(torch.where(chosen, factor * p, p))
         selected += int(chosen.sum())
+        if shares is not None:
+            shares[name] = float(chosen.double().mean())
     return selected / max(1, sum(p.numel() for p in parameters.values()))
 
 

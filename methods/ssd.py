@@ -11,15 +11,17 @@ from images import batches
 def unlearn(model, split, *, alpha, lam, batch_size, measure="fisher", per_sample=False, full_importance=None, notes=None):
     """Dampen what matters more to D_f than alpha times to D, in place.
 
-    full_importance: I_D of this model, where it is stored already. notes["selected"]: the share selected, in [0, 1].
+    full_importance: I_D of this model, where it is stored already. notes["selected"]: the share selected, in [0, 1];
+    notes["selected_by_name"]: the share of each parameter tensor.
     """
     ssd.warn_at_ceiling(alpha, len(split.full), len(split.forget))
     if full_importance is None:
         full_importance = full(model, split, batch_size=batch_size, measure=measure, per_sample=per_sample)
     forget = ssd.importance(model, batches(split.forget, model, batch_size, what="I_Df"), measure=measure, per_sample=per_sample)
-    selected = ssd.dampen(model, full_importance, forget, alpha=alpha, lam=lam)
+    shares = {}
+    selected = ssd.dampen(model, full_importance, forget, alpha=alpha, lam=lam, shares=shares)
     if notes is not None:
-        notes["selected"] = selected
+        notes.update(selected=selected, selected_by_name=shares)
     return model.eval()
 
 

@@ -13,7 +13,7 @@ from methods import METHODS
 
 ORDER = ["common", "protocol", "images", "folders", "datasets", "models", "training", "metrics", "gradients", "ssd", "importances",
          "records", "mirror", "methods", "flags", "experiment", "pretrain_model", "forget_full_class_main", "forget_sub_class_main",
-         "forget_random_main", "sweep", "report"]  # fmt: skip
+         "forget_random_main", "sweep", "summaries", "plots", "report"]  # fmt: skip
 
 
 def imported(path):
@@ -33,7 +33,7 @@ def test_every_file_imports_only_from_files_above_it():
             below = {other for other in imported(path) if other in ORDER and other not in above}
             assert not below, f"{path.name} imports {below}"
     assert set(imported(ROOT / "ssd.py")) | set(imported(ROOT / "gradients.py")) == {"warnings", "contextlib", "torch", "gradients"}
-    assert {n for n in imported(ROOT / "report.py") if n in ORDER} == {"common", "records"}
+    assert {n for n in imported(ROOT / "report.py") if n in ORDER} == {"common", "records", "summaries", "plots"}
 
 
 SNIPPETS = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)

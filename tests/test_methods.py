@@ -119,6 +119,10 @@ def test_dampening_uses_the_stored_importance_and_notes_the_share(method):
     METHODS[method](nets[0], split, alpha=2, lam=1, batch_size=32, full_importance=full, notes=notes)
     METHODS[method](nets[1], split, alpha=2, lam=1, batch_size=32)
     assert all(torch.equal(a, b) for a, b in zip(nets[0].parameters(), nets[1].parameters(), strict=True))
+    sizes = {name: p.numel() for name, p in nets[0].named_parameters()}
+    by_name = notes["selected_by_name"]
+    assert by_name.keys() == sizes.keys()
+    assert sum(by_name[k] * sizes[k] for k in sizes) / sum(sizes.values()) == pytest.approx(notes["selected"])
     nothing = {}
     METHODS[method](nets[2], split, alpha=2, lam=1, batch_size=32, notes=nothing,
                     full_importance={name: value + 1e9 for name, value in full.items()})  # fmt: skip

@@ -1,68 +1,147 @@
 """report.py on records made by hand."""
 
 import csv
+import html.parser
 import json
+import re
 
 import pytest
+import scipy.stats
 from conftest import call
 
 import records
 import report
 from common import UserError
+from summaries import interval, tables
 
 
-def record(method, seed, d_r, d_f, mia, *, task="full_class", forget="7", alpha=None, selected=None, seconds=1.0, full=None):
-    config = {"net": "Net", "dataset": "Set", "train_seed": 0, "protocol": "paper", "method": method, "seed": seed,
+def record(method, seed, d_r, d_f, mia, *, task="full_class", forget="7", alpha=None, selected=None, seconds=1.0, full=None,
+           training=0, commit="c" * 40, data="d" * 64, test=90.0):  # fmt: skip
+    config = {"net": "Net", "dataset": "Set", "train_seed": training, "protocol": "paper", "method": method, "seed": seed,
               "forget": forget, "b": 64, "alpha": alpha, "lambda": alpha and 1, "importance": "batch", "set": {}}  # fmt: skip
-    return {"task": task, "config": config, "scores": {"RetainTestAcc": d_r, "Df": d_f, "MIA": mia, "TestAcc": 0, "ZRF": 1},
-            "seconds": {"method": seconds, "evaluation": 1, "full_importance": full}, "selected": selected,
-            "collapse": [], "weights_hash": "w" * 64, "data_hash": "d" * 64}  # fmt: skip
+    return {"task": task, "config": config, "scores": {"RetainTestAcc": d_r, "Df": d_f, "MIA": mia, "TestAcc": test, "ZRF": 1},
+            "seconds": {"method": seconds, "evaluation": 1, "full_importance": full}, "selected": selected, "device": "a CPU",
+            "commit": commit, "collapse": [], "weights_hash": f"{training}" * 64, "data_hash": data,
+            "entropy_histogram": [3, 1, 0, 0], **({"selected_by_name": {"a": 0.1, "b": 0.2}} if selected else {})}  # fmt: skip
+
+
+MADE = [
+    record("ssd", 0, 90, 0, 1, alpha=10, selected=0.01, full=2.0, test=80.0),
+    record("ssd", 1, 92, 2, 4, alpha=10, selected=0.03, full=2.0),
+    record("baseline", 0, 95, 96, 97, seconds=0.0),
+    record("retrain", 0, 94, 0, 20, seconds=50),
+    record("retrain", 1, 95, 0, 24, seconds=70),
+    record("ssd", 0, 80, 90, 50, task="random", forget="0.1", alpha=10),
+    record("amnesiac", 0, 84.9, 0, 26),
+    record("amnesiac", 1, 94, 0, 26),
+    record("ssd", 0, 85, 95, 55, task="random", forget="0.1", alpha=5),
+]
 
 
 @pytest.fixture
 def results(tmp_path):
-    made = [
-        record("ssd", 0, 90, 0, 1, alpha=10, selected=0.01, full=2.0),
-        record("ssd", 1, 92, 2, 4, alpha=10, selected=0.03, full=2.0),
-        record("baseline", 0, 95, 96, 97, seconds=0.0),
-        record("retrain", 0, 94, 0, 20, seconds=50),
-        record("retrain", 1, 95, 0, 24, seconds=70),
-        record("ssd", 0, 80, 90, 50, task="random", forget="0.1", alpha=10),
-        record("amnesiac", 0, 84.9, 0, 26),
-        record("amnesiac", 1, 94, 0, 26),
-        record("ssd", 0, 85, 95, 55, task="random", forget="0.1", alpha=5),
-    ]
-    for number, entry in enumerate(made):
+    for number, entry in enumerate(MADE):
         records.write(tmp_path / entry["task"] / f"{9 - number}.json", entry)
     return tmp_path
 
 
-def test_tables_by_hand(results):
-    text = report.markdown(report.grouped(records.read_all(results)))
-    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.split("\n") if line.startswith("| ")]
+def cells_of(text):
+    """The Markdown rows as lists of cells."""
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in text.split("\n") if line.startswith("| ")]
+
+
+def test_tables_by_hand():
+    rows = cells_of(report.markdown(tables(MADE)))
     assert [row[0] for row in rows[2:6]] == ["retrain", "baseline", "amnesiac", "ssd"]  # retrain first
-    assert rows[2][1:] == ["94.50 ± 0.71", "0.00 ± 0.00", "22.00 ± 2.83", "0.00 ± 0.00", "60", "", "", "2", ""]
-    # 1, 96 and 77 points from the retrain of seed 0; one seed: no spread
-    assert rows[3][1:] == ["95.00", "96.00", "97.00", "58.00", "0", "", "", "1", ""]
-    # 9.1, 0, 6 points and 1, 0, 2; 84.9 is 10.1 below the baseline's 95
-    assert rows[4][4:] == ["3.02 ± 2.85", "1", "", "", "2", "1 of 2"]
-    # 4, 0, 19 points and 3, 2, 20
-    assert rows[5][1:] == ["91.00 ± 1.41", "1.00 ± 1.41", "2.50 ± 2.12", "8.00 ± 0.47", "1", "2", "2", "2", ""]
-    assert [row[0] for row in rows[8:10]] == ["ssd (alpha 5)", "ssd (alpha 10)"]  # never averaged together
-    assert [row[4] for row in rows[8:10]] == ["", ""]  # no retrain, no distance
-    assert text.index("one class") < text.index("random images")
+    assert rows[2][1:] == ["94.50 ± 0.71", "0.00 ± 0.00", "22.00 ± 2.83", "", "", "60", "", "", "", "2", ""]
+    # 1, 96 and 77 points from the retrain of seed 0; one seed: no spread. ToW: 0.99 * 0.04 * 1
+    assert rows[3][1:] == ["95.00", "96.00", "97.00", "58.00", "0.040", "0", "", "", "", "1 of 2", ""]
+    # 9.1, 0, 6 points and 1, 0, 2; 84.9 is 10.1 below the baseline's 95; (0.909 + 0.99) / 2
+    assert rows[4][4:] == ["3.02", "0.950", "1", "60x", "", "", "2", "1 of 2"]
+    # 4, 0, 19 points and 3, 2, 20; (0.96 * 1 * 0.9 + 0.97 * 0.98 * 1) / 2
+    assert rows[5][1:] == ["91.00 ± 1.41", "1.00 ± 1.41", "2.50 ± 2.12", "8.00", "0.907", "1", "60x", "2", "2", "2", ""]
+    # differences -4 and -3: t(1, 0.975) = 12.706, times 0.7071 / sqrt(2); +0 and +2; -19 and -20
+    assert rows[6] == ["method", "D_r - retrain's", "D_f - retrain's", "MIA - retrain's", "pairs"]
+    assert rows[10] == ["ssd", "-3.50 [-9.85, +2.85]", "+1.00 [-11.71, +13.71]", "-19.50 [-25.85, -13.15]", "2"]
+    assert rows[8] == ["baseline", "+1.00", "+96.00", "+77.00", "1"]
+    assert [row[0] for row in rows[13:15]] == ["ssd (alpha 5)", "ssd (alpha 10)"]  # never averaged together
+    assert [row[4] for row in rows[13:15]] == ["", ""]  # no retrain, no distance
 
 
-def test_script_writes_tables_and_a_plot_a_task(results):
-    done = call("report.py", results, cwd=results)
+def test_interval_against_scipy():
+    values = [1.0, 2.5, -0.5, 3.0, 0.2]
+    wanted = scipy.stats.ttest_1samp(values, 0).confidence_interval(0.95)
+    assert interval(values) == pytest.approx((sum(values) / 5, wanted.low, wanted.high))
+
+
+def test_training_seeds_and_classes_are_apart_from_seeds():
+    made = [record("finetune", seed, value, 0, 0, training=training, forget=forget)
+            for forget, shift in (("7", 0), ("8", 30))
+            for training, values in ((0, (60, 62)), (1, (50, 54)))
+            for seed, value in enumerate(v + shift for v in values)]  # fmt: skip
+    found = tables(made)
+    ((row,), _) = next(iter(found.values())).values()
+    # 61 and 52: mean 56.5, standard deviation 6.36; over seeds 1.41 and 2.83: mean 2.12
+    assert (row.values["D_r %"].mean, row.values["D_r %"].over_seeds) == pytest.approx((56.5, 2.1213), abs=1e-4)
+    assert row.values["D_r %"].over_trainings == pytest.approx(6.3640, abs=1e-4)
+    rows = cells_of(report.markdown(found))
+    assert rows[2][1] == "56.50 ± 2.12 ± 6.36 (trainings)" and rows[2][-2] == "4"
+    assert rows[-1][:2] == ["finetune", "71.50 ± 21.21"]  # 56.5 and 86.5: over classes, and it says so
+    assert "± is over classes, not over seeds" in report.markdown(found)
+
+
+def test_deterministic_missing_and_mixed_are_said():
+    made = [*MADE, record("baseline", 1, 95, 96, 97), record("baseline", 0, 95, 96, 97, forget="8", commit="e" * 40)]
+    text = report.markdown(tables(made))
+    rows = cells_of(text)
+    assert rows[3][1] == "95.00" and rows[3][-2] == "2, deterministic"
+    missing = [row for row in rows if row[1] == "missing"]
+    assert [row[0] for row in missing] == ["retrain", "amnesiac", "ssd", "retrain", "amnesiac", "ssd"]  # class 8, the average
+    assert "code ccccccc, eeeeeee (several versions are averaged)" in text
+    other_data = [record("finetune", 0, 90, 0, 0), record("finetune", 1, 50, 0, 0, data="e" * 64)]
+    assert [row[:2] for row in cells_of(report.markdown(tables(other_data)))[2:4]] == [
+        ["finetune (data dddddd)", "90.00"], ["finetune (data eeeeee)", "50.00"]]  # fmt: skip
+
+
+def test_script_writes_tables_and_figures(results, tmp_path):
+    done = call("report.py", results, "--html", tmp_path / "page.html", cwd=results)
     assert done.returncode == 0, done.stderr
-    assert sorted(path.name for path in results.glob("report*")) == [
-        "report-full_class-Net-Set-0-paper.png", "report-random-Net-Set-0-paper.png", "report.csv", "report.md"]  # fmt: skip
+    figures = [f"report-{task}-Net-Set-paper-{name}.{kind}" for task in ("full_class", "random")
+               for name in ("entropy", "layers", "scores", "trade-off") if (task, name) != ("random", "layers")
+               for kind in ("pdf", "png")]  # fmt: skip
+    assert sorted(path.name for path in results.glob("report*")) == sorted([*figures, "report.csv", "report.md", "report.tex"])
     assert (results / "report.md").read_text().strip() in done.stdout
     with open(results / "report.csv") as file:
         rows = list(csv.DictReader(file))
     ssd = next(row for row in rows if row["method"] == "ssd")
-    assert float(ssd["MIA % mean"]) == 2.5 and float(ssd["MIA % std"]) == pytest.approx(2.1213, abs=1e-4) and ssd["n"] == "2"
+    assert float(ssd["MIA % mean"]) == 2.5 and float(ssd["MIA % std over seeds"]) == pytest.approx(2.1213, abs=1e-4)
+    assert ssd["n"] == "2" and float(ssd["D_r % - retrain's low"]) == pytest.approx(-9.853, abs=1e-3) and ssd["alpha"] == "10"
+
+
+def test_html_page_is_whole_and_latex_balanced(results, tmp_path):
+    class Checker(html.parser.HTMLParser):
+        opened, closed, pictures, cells = [], [], 0, 0
+
+        def handle_starttag(self, tag, attributes):
+            self.opened.append(tag)
+            self.pictures += tag == "img" and dict(attributes)["src"].startswith("data:image/png;base64,")
+            self.cells += tag == "td"
+
+        def handle_endtag(self, tag):
+            self.closed.append(tag)
+
+    report.main([str(results), "--html", str(tmp_path / "page.html")])
+    page, checker = (tmp_path / "page.html").read_text(), Checker()
+    checker.feed(page)
+    assert checker.pictures == 7 and "http" not in page
+    for tag in ("table", "tr", "h2", "h3", "p", "div", "thead"):
+        assert checker.opened.count(tag) == checker.closed.count(tag) > 0, tag
+    rows = cells_of((results / "report.md").read_text())
+    assert checker.cells == sum(len(row) for row in rows if row[0] != "method" and not row[0].startswith("---"))
+    latex = (results / "report.tex").read_text()
+    assert latex.count("\\begin{tabular}") == latex.count("\\bottomrule") == latex.count("\\midrule") > 0
+    for line in latex.split("\n"):
+        assert line.startswith("%") or not re.search(r"(?<!\\)[%_#]", line), line
 
 
 def test_collapse_is_said():

@@ -222,7 +222,7 @@ def test_folder_of_own_images_from_pretraining_to_report(image_folder, tmp_path)
         forget(tmp_path, "full_class", *folder, "-forget_class", "dog", "-method", "ssd")
     report = call("report.py", cwd=tmp_path)
     assert report.returncode == 0 and "| baseline" in report.stdout
-    assert len(list((tmp_path / "results").glob("report*"))) == 3
+    assert len(list((tmp_path / "results").glob("report*.png"))) == 4
 
 
 def test_changed_test_images_are_another_run(image_folder, tmp_path):
@@ -362,14 +362,14 @@ def test_collapse_is_loud(place, tmp_path):
 
 def test_sweep_of_several_processes_leaves_the_same_records(place, tmp_path):
     lines = [f"forget_full_class_main.py {' '.join(DIGITS)} -method {method} -wandb disabled -forget_class {digit} -results "
-             for method in ("amnesiac", "ssd -alpha 2") for digit in (7, 8)]  # fmt: skip
+             for method in ("amnesiac", "ssd -alpha 2") for digit in (7,)]  # fmt: skip
     for jobs, folder in (("2", "a"), ("1", "b")):
         done = call("sweep.py", "--jobs", jobs, cwd=place, input="\n".join(line + str(tmp_path / folder) for line in lines))
-        assert done.returncode == 0 and "4 of 4 runs done" in done.stdout, done.stderr
+        assert done.returncode == 0 and "2 of 2 runs done" in done.stdout, done.stderr
     one, other = (
         {path.name: json.loads(path.read_text())["scores"] for path in (tmp_path / name).rglob("*.json")} for name in "ab"
     )
-    assert one == other and len(one) == 4
+    assert one == other and len(one) == 2
     assert_refused(call("sweep.py", "--jobs", "0", cwd=place, input=""), "--jobs 0")
 
 

@@ -81,7 +81,7 @@ def test_a_damaged_state_is_named(tmp_path):
 
 def test_batches_of_one_are_refused():
     batches = Batches(None, 1, None, 8)
-    with pytest.raises(UserError, match="-b 1"):
+    with pytest.raises(UserError, match="larger -b"):
         training.fit(nn.Linear(4, 3), batches, training.sgd(nn.Linear(4, 3), 0.1), 1)
 
 

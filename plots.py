@@ -1,0 +1,183 @@
+"""Summaries into figures: colour-blind safe, readable at the width of a page, as PNG and PDF bytes."""
+
+import io
+import math
+
+from summaries import TASKS
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#882255")  # Okabe and Ito, and one of Tol
+MARKERS = "osD^vPX<>*"
+FIXED = {"retrain": ("#000000", "*"), "baseline": ("#888888", "o")}
+MEANING = {
+    "D_r %": "accuracy on what is kept\n(test images, %)",
+    "D_f %": "accuracy on what is forgotten\n(%)",
+    "MIA %": "forgotten images judged\nto be members (%)",
+    "seconds": "seconds of the method\n(logarithmic)",
+}
+
+
+def figures(key, sections):
+    """{name: matplotlib figure} of one table: scores, trade-off, entropy and layers, the last two where records hold them."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    title = f"{key[1]} on {key[2]}: forget {TASKS.get(key[0], key[0])}"
+    sections = {name: [row for row in rows if row.runs] for name, rows in sections.items()}
+    made = {"scores": scores(title, sections), "trade-off": trade_off(title, sections), "entropy": entropy(title, sections),
+            "layers": layers(title, sections)}  # fmt: skip
+    return {name: figure for name, figure in made.items() if figure}
+
+
+def saved(figure, kind):
+    """The bytes of a figure as `kind` (png, pdf)."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format=kind, dpi=150, metadata={"CreationDate": None} if kind == "pdf" else None)
+    return buffer.getvalue()
+
+
+def _panels(rows, columns, width, height, **options):
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False, **options)
+    for axis in axes.flat:
+        axis.spines[["top", "right"]].set_visible(False)
+        axis.tick_params(labelsize=9)
+        axis.set_axisbelow(True)
+    return figure, axes
+
+
+def _looks(sections):
+    """{label: (colour, marker)}, the same in every figure of a table."""
+    labels = list(dict.fromkeys(row.label for rows in sections.values() for row in rows if row.method not in FIXED))
+    looks = {label: (COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)]) for i, label in enumerate(labels)}
+    return {**{row.label: FIXED[row.method] for rows in sections.values() for row in rows if row.method in FIXED}, **looks}
+
+
+def scores(title, sections):
+    """A row of panels a forgotten class: each score and the seconds, a dot a method, retrain's value as a dashed line."""
+    heights = [0.9 + 0.24 * len(rows) for rows in sections.values()]
+    figure, axes = _panels(len(sections), 4, 11, sum(heights) + 1.1, sharex="col", height_ratios=heights)
+    for row_axes, (forgotten, rows) in zip(axes, sections.items(), strict=True):
+        for axis, name in zip(row_axes, MEANING, strict=True):
+            _dots(axis, rows, name)
+        row_axes[0].set_yticks(range(len(rows)), [row.label for row in rows], fontsize=9)
+        row_axes[0].set_title(f"forget {forgotten}", loc="left", fontsize=10, fontweight="bold")
+    for axis, (name, text) in zip(axes[-1], MEANING.items(), strict=True):
+        axis.set_xlabel(text, fontsize=9)
+        if name == "seconds":
+            axis.set_xscale("log")
+        else:
+            axis.set_xlim(-5, 105)
+    figure.suptitle(f"{title}. Closest to retrain's dashed line is best.\n"
+                    "Dot: mean over seeds, a cross where a run collapsed; bar: standard deviation", fontsize=10)  # fmt: skip
+    return figure
+
+
+def _dots(axis, rows, name):
+    for height, row in enumerate(rows):
+        value = row.values.get(name)
+        if value is None or (name == "seconds" and row.method == "baseline"):  # doing nothing takes no time
+            continue
+        colour = "#D55E00" if row.collapsed else FIXED.get(row.method, ("#0072B2",))[0]
+        bar = None if name == "seconds" else value.over_seeds
+        axis.errorbar(
+            value.mean, height, xerr=bar, fmt="X" if row.collapsed else "o", markersize=6, capsize=3, color=colour, zorder=3
+        )
+        if row.method == "retrain":
+            axis.axvline(value.mean, color=colour, linestyle="--", linewidth=1, zorder=2)
+    axis.set_yticks(range(len(rows)), [""] * len(rows))
+    axis.set_ylim(len(rows) - 0.5, -0.5)
+    axis.grid(axis="x", color="#dddddd")
+
+
+def trade_off(title, sections):
+    """A panel a forgotten class: D_f against D_r, a point a method, retrain's star in its target rings."""
+    looks, columns = _looks(sections), min(3, len(sections))
+    count = math.ceil(len(sections) / columns)
+    figure, axes = _panels(count, columns, 3.6 * columns + 2.2, 3.4 * count + 0.6, sharex=True, sharey=True)
+    for axis, (forgotten, rows) in zip(axes.flat, sections.items(), strict=False):
+        for row in reversed(rows):
+            colour, marker = looks[row.label]
+            x, y = row.values["D_r %"], row.values["D_f %"]
+            axis.errorbar(x.mean, y.mean, xerr=x.over_seeds, yerr=y.over_seeds, color=colour, marker=marker, label=row.label,
+                          linestyle="none", markersize=12 if row.method == "retrain" else 8, elinewidth=1, alpha=0.9)  # fmt: skip
+            if row.method == "retrain":
+                axis.plot(x.mean, y.mean, "o", markersize=22, markerfacecolor="none", markeredgecolor=colour, linestyle="none")
+        axis.set_title(f"forget {forgotten}", loc="left", fontsize=10, fontweight="bold")
+        axis.grid(color="#dddddd")
+        axis.set_xlim(-5, 105)
+        axis.set_ylim(-7, 107)
+    for axis in axes.flat[len(sections) :]:
+        axis.set_visible(False)
+    for axis in axes[-1]:
+        axis.set_xlabel("D_r: accuracy on what is kept (%)", fontsize=9)
+    for axis in axes[:, 0]:
+        axis.set_ylabel("D_f: accuracy on what is forgotten (%)", fontsize=9)
+    handles = {h.get_label(): h for axis in axes.flat for h in axis.get_legend_handles_labels()[0]}
+    figure.legend(
+        handles=[handles[label] for label in looks if label in handles], loc="outside right center", fontsize=9, frameon=False
+    )
+    figure.suptitle(f"{title}: the ringed star, retrain, is the target", fontsize=10)
+    return figure
+
+
+def _histogram(row):
+    counts = [run["entropy_histogram"] for run in row.runs if run.get("entropy_histogram")]
+    totals = [sum(values) for values in zip(*counts, strict=True)]
+    return [100 * value / sum(totals) for value in totals]
+
+
+def entropy(title, sections):
+    """A panel a method and forgotten class: the entropy of the outputs on D_f, after, before, and of retrain."""
+    known = {name: [row for row in rows if _histogram(row)] for name, rows in sections.items()}
+    methods = list(dict.fromkeys(row.label for rows in known.values() for row in rows if row.method not in FIXED))
+    if not methods:
+        return None
+    figure, axes = _panels(len(methods), len(known), 3.2 * len(known) + 1.5, 1.15 * len(methods) + 1.2, sharex="col", sharey=True)
+    for column, (forgotten, rows) in zip(axes.T, known.items(), strict=True):
+        column[0].set_title(f"forget {forgotten}", loc="left", fontsize=10, fontweight="bold")
+        column[-1].set_xlabel("entropy on D_f (share of ln C)", fontsize=9)
+        shown = {row.label: _histogram(row) for row in rows}
+        for axis, label in zip(column, methods, strict=True):
+            for name, colour, style in ((label, "#0072B2", "-"), ("baseline", "#888888", "-"), ("retrain", "#000000", "--")):
+                if name in shown:
+                    edges, after = [i / len(shown[name]) for i in range(len(shown[name]) + 1)], name == label
+                    axis.stairs(shown[name], edges, color=colour, linestyle=style, fill=after, alpha=0.45 if after else 1,
+                                label="after" if after else name)  # fmt: skip
+            axis.set_ylabel(label.split()[0], fontsize=9, rotation=0, ha="right", va="center")
+    handles = {h.get_label(): h for axis in axes.flat for h in axis.get_legend_handles_labels()[0]}
+    figure.legend(handles=list(handles.values()), loc="outside upper right", ncols=3, fontsize=9, frameon=False)
+    figure.suptitle(f"{title}: how sure it is of D_f (% of the images)", fontsize=10, x=0.01, ha="left")
+    return figure
+
+
+def layers(title, sections):
+    """A panel a forgotten class: the share of each parameter tensor that was dampened, input to output."""
+    known = {name: [row for row in rows if any(run.get("selected_by_name") for run in row.runs)] for name, rows in sections.items()}
+    known = {name: rows for name, rows in known.items() if rows}
+    if not known:
+        return None
+    looks = _looks(sections)
+    figure, axes = _panels(len(known), 1, 9, 2.2 * len(known) + 1.6, sharex=True)
+    for axis, (forgotten, rows) in zip(axes[:, 0], known.items(), strict=True):
+        for row in rows:
+            run = next(run for run in row.runs if run.get("selected_by_name"))
+            names = list(run["selected_by_name"])
+            shares = [100 * share for share in run["selected_by_name"].values()]
+            axis.plot(
+                range(len(names)),
+                shares,
+                color=looks[row.label][0],
+                marker=looks[row.label][1],
+                markersize=4,
+                linewidth=1,
+                label=row.label,
+            )
+        axis.set_title(f"forget {forgotten}", loc="left", fontsize=10, fontweight="bold")
+        axis.set_ylabel("dampened (%)", fontsize=9)
+        axis.grid(axis="y", color="#dddddd")
+        axis.legend(fontsize=9, frameon=False)
+    axes[-1, 0].set_xticks(range(len(names)), names, rotation=90, fontsize=6 if len(names) > 40 else 8)
+    figure.suptitle(f"{title}: where SSD dampens (first seed)", fontsize=10)
+    return figure

@@ -1,0 +1,174 @@
+"""Records into numbers: what is averaged over what, with which spread, and how far it is from retrain.
+
+Nothing here reads a file or draws. Over unlearning seeds, over training seeds and over classes are three things: the
+first is the ± of a row, the second a ± of its own, the third a row of its own.
+"""
+
+import statistics
+from dataclasses import dataclass
+
+from scipy import stats
+
+import records
+
+SCORES = {"D_r %": "RetainTestAcc", "D_f %": "Df", "MIA %": "MIA"}
+TASKS = {"full_class": "one class", "sub_class": "one sub-class", "random": "random images"}
+SETTINGS = ("b", "alpha", "lambda", "importance")
+FIRST = {"retrain": 0, "baseline": 1}  # the rest by name
+
+
+@dataclass(frozen=True)
+class Spread:
+    """A mean with what it is over: n values, their sample standard deviation (None for one), and between trainings."""
+
+    mean: float
+    over_seeds: float | None
+    over_trainings: float | None
+
+
+@dataclass(frozen=True)
+class Row:
+    """One method on one forgotten class: its records and what they say beside those of retrain and baseline."""
+
+    label: str
+    method: str
+    runs: tuple  # records, of one training seed or several
+    values: dict  # {column: Spread}: D_r %, D_f %, MIA %, seconds, I_D s, selected %
+    deterministic: bool  # nothing in it depends on the unlearning seed, and n > 1 shows it
+    gaps: dict  # {column: (mean, low, high) of the differences to the retrain of the same seeds}, ends None for one pair
+    pairs: int  # how many runs have a retrain of their own seeds
+    distance: float | None  # mean over runs and scores of |difference to retrain|, points
+    tug_of_war: float | None  # mean over runs of (1 - |D_r gap|) (1 - |D_f gap|) (1 - |test gap|), 0 to 1
+    speed_up: float | None  # retrain's seconds over the method's, over the same pairs
+    collapsed: int
+
+
+def spread(values_by_training):
+    """Spread of {training seed: values over unlearning seeds}; with several trainings ± over seeds is their mean."""
+    means = [statistics.fmean(values) for values in values_by_training.values()]
+    within = [statistics.stdev(values) for values in values_by_training.values() if len(values) > 1]
+    return Spread(statistics.fmean(means), statistics.fmean(within) if within else None,
+                  statistics.stdev(means) if len(means) > 1 else None)  # fmt: skip
+
+
+def interval(differences):
+    """(mean, low, high) of paired differences by Student's t at 95 %; ends None for one pair."""
+    mean = statistics.fmean(differences)
+    if len(differences) < 2:
+        return mean, None, None
+    half = stats.t.ppf(0.975, len(differences) - 1) * statistics.stdev(differences) / len(differences) ** 0.5
+    return mean, mean - half, mean + half
+
+
+def tables(found):
+    """{(task, net, dataset, protocol): {forgotten: [Row, ...]}}; a method that a class lacks has a Row without runs."""
+    groups = {}
+    for record in sorted(found, key=lambda record: [*TASKS, record["task"]].index(record["task"])):
+        config = record["config"]
+        section = groups.setdefault((record["task"], config["net"], config["dataset"], config["protocol"]), {})
+        variant = section.setdefault(config["forget"], {}).setdefault((config["method"], tuple(settings(record).items())), {})
+        variant[config["train_seed"], config["seed"]] = record  # one run counts once
+    return {key: _with_missing({name: _rows(variants) for name, variants in sections.items()}) for key, sections in groups.items()}
+
+
+def settings(record):
+    """What sets two rows of one method apart, as texts; training seeds are not, another network by the same seed is."""
+    config = record["config"]
+    own = {name: f"{value:g}" for name, value in config["set"].items()}
+    return {**{name: str(config[name]) for name in SETTINGS}, "data": record["data_hash"][:6], **own}
+
+
+def _rows(variants):
+    def size(variant):
+        (method, _), runs = variant
+        config = next(iter(runs.values()))["config"]
+        return FIRST.get(method, 2), method, *[config[k] or 0 for k in ("b", "alpha", "lambda")]
+
+    rows = []
+    for (method, mine), runs in sorted(variants.items(), key=size):
+        others = [dict(other) for name, other in variants if name == method]
+        own = next(iter(runs.values()))["config"]["set"]
+        differing = {k for other in others for k in {**dict(mine), **other} if dict(mine).get(k) != other.get(k)}
+        said = ", ".join(f"{k} {v}" for k, v in mine if k in differing or k in own)
+        rows.append(_row(f"{method} ({said})" if said else method, method, runs, variants))
+    return rows
+
+
+def _row(label, method, runs, variants):
+    goals = {key: _goal("retrain", key, record, variants) for key, record in runs.items()}
+    pairs = [(record, goals[key]) for key, record in runs.items() if goals[key]]
+    gaps = {name: [run["scores"][score] - goal["scores"][score] for run, goal in pairs] for name, score in SCORES.items()}
+    tests = [run["scores"]["TestAcc"] - goal["scores"]["TestAcc"] for run, goal in pairs]
+    wars = [(1 - abs(r) / 100) * (1 - abs(f) / 100) * (1 - abs(t) / 100)
+            for r, f, t in zip(gaps["D_r %"], gaps["D_f %"], tests, strict=True)]  # fmt: skip
+    seconds = [sum(run["seconds"]["method"] for run in part) for part in (list(zip(*pairs, strict=True)) or ((), ()))]
+    return Row(
+        label, method, tuple(runs.values()), _values(runs), _deterministic(runs),
+        {name: interval(values) for name, values in gaps.items() if values}, len(pairs),
+        statistics.fmean(abs(value) for values in gaps.values() for value in values) if pairs else None,
+        statistics.fmean(wars) if pairs else None, seconds[1] / seconds[0] if seconds[0] else None,
+        sum(bool(_collapse(record, goals[key], variants)) for key, record in runs.items()),
+    )  # fmt: skip
+
+
+def _goal(method, key, record, variants):
+    """The method's record by the same data, batch size and seeds (of a class's baseline: any unlearning seed), or None."""
+    for (name, theirs), runs in variants.items():
+        other = runs.get(key)
+        if not other and method == "baseline" and record["task"] != "random":
+            other = next((run for (training, _), run in runs.items() if training == key[0]), None)
+        same = dict(theirs)["b"] == str(record["config"]["b"]) and dict(theirs)["data"] == record["data_hash"][:6]
+        if name == method and other and same and other["weights_hash"] == record["weights_hash"]:
+            return other
+    return None
+
+
+def _collapse(record, retrain, variants):
+    baseline = _goal("baseline", (record["config"]["train_seed"], record["config"]["seed"]), record, variants)
+    original = baseline and baseline["scores"]["RetainTestAcc"]
+    return records.collapse(record["scores"], original, retrain and retrain["scores"]["Df"]) or record["collapse"]
+
+
+def _values(runs):
+    columns = {name: lambda run, score=score: run["scores"][score] for name, score in SCORES.items()}
+    columns["seconds"] = lambda run: run["seconds"]["method"]
+    columns["I_D s"] = lambda run: run["seconds"]["full_importance"]
+    columns["selected %"] = lambda run: None if run["selected"] is None else 100 * run["selected"]
+    values = {}
+    for name, value in columns.items():
+        by_training = {}
+        for (training, _), run in runs.items():
+            if value(run) is not None:
+                by_training.setdefault(training, []).append(value(run))
+        if by_training:
+            values[name] = spread(by_training)
+    return values
+
+
+def _deterministic(runs):
+    """Doing nothing and dampening draw no random number, and a class is the same for every seed."""
+    if any(run["task"] == "random" or (run["config"]["method"] != "baseline" and run["selected"] is None) for run in runs.values()):
+        return False
+    by_training = {}
+    for (training, _), run in runs.items():
+        by_training.setdefault(training, []).append([run["scores"][score] for score in SCORES.values()])
+    return all(len(scores) > 1 and scores.count(scores[0]) == len(scores) for scores in by_training.values())
+
+
+def _with_missing(sections):
+    labels = {row.label: row for rows in sections.values() for row in rows}
+    ordered = sorted(labels.values(), key=lambda row: (FIRST.get(row.method, 2), row.method))
+    empty = {label: Row(label, row.method, (), {}, False, {}, 0, None, None, None, 0) for label, row in labels.items()}
+    return {name: [{row.label: row for row in rows}.get(row.label, empty[row.label]) for row in ordered]
+            for name, rows in sections.items()}  # fmt: skip
+
+
+def over_classes(sections):
+    """{label: {column: (mean of the classes' means, sample standard deviation over classes)}} of what every class has."""
+    by_label = {}
+    for rows in sections.values():
+        for row in rows:
+            by_label.setdefault(row.label, []).append(row.values)
+    return {label: {name: (statistics.fmean(v[name].mean for v in values), statistics.stdev(v[name].mean for v in values))
+                    for name in values[0] if all(name in v for v in values)}
+            for label, values in by_label.items() if len(values) > 1}  # fmt: skip
