@@ -361,8 +361,8 @@ def test_collapse_is_loud(place, tmp_path):
 
 
 def test_sweep_of_several_processes_leaves_the_same_records(place, tmp_path):
-    lines = [f"forget_full_class_main.py {' '.join(DIGITS)} -method {method} -wandb disabled -forget_class {digit} -results "
-             for method in ("amnesiac", "ssd -alpha 2") for digit in (7,)]  # fmt: skip
+    common = f"{' '.join(DIGITS)} -wandb disabled -forget_class 7"
+    lines = [f"forget_full_class_main.py {common} -method {method} -results " for method in ("amnesiac", "ssd -alpha 2")]
     for jobs, folder in (("2", "a"), ("1", "b")):
         done = call("sweep.py", "--jobs", jobs, cwd=place, input="\n".join(line + str(tmp_path / folder) for line in lines))
         assert done.returncode == 0 and "2 of 2 runs done" in done.stdout, done.stderr
