@@ -6,6 +6,7 @@ import sys
 import time
 import uuid
 import warnings
+import weakref
 from contextlib import suppress
 from pathlib import Path
 
@@ -49,6 +50,32 @@ def check_writable(folder):
     """Make the folder and try it, so that a run that could not keep its result fails before and not after the work."""
     write_whole(Path(folder) / ".probe", b"")
     (Path(folder) / ".probe").unlink(missing_ok=True)
+
+
+class Claim:
+    """The right to do the work that ends in the file `path`; waits until no other process has it.
+
+    `end()` gives it back; so does the end of a run that fails and of a process that is killed. Where the system has no
+    such locks (Windows), there is nothing to wait for.
+    """
+
+    def __init__(self, path):
+        lock = Path(path).with_name(f".{Path(path).name}.lock")
+        descriptor = os.open(lock, os.O_CREAT | os.O_RDWR)
+        self.end = weakref.finalize(self, _unlock, descriptor, lock)
+        with suppress(ImportError):
+            import fcntl
+
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                print(f"another process is at {path}; waiting for it", flush=True)
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+
+
+def _unlock(descriptor, lock):
+    lock.unlink(missing_ok=True)  # who waits for it has it open and looks for the result once more
+    os.close(descriptor)
 
 
 def sha256(*parts):

@@ -16,7 +16,7 @@ import metrics
 import mirror
 import models
 import records
-from common import UserError, check_writable, sha256
+from common import Claim, UserError, check_writable, sha256
 from methods import METHODS
 from methods.ssd import full as full_importance
 from protocol import PROTOCOLS
@@ -59,6 +59,7 @@ class Run:
     notes: dict | None = None
     hashes: dict | None = None
     original_d_r: float | None = None  # percent
+    claimed: Claim | None = None  # keeps other processes from the same run
     record: dict | None = None
 
 
@@ -76,11 +77,13 @@ def prepare(args, split, ALPHA, LAMBDA):
     hashes = {"weights_hash": weights, "data_hash": split.full.digest, "test_hash": split.retain_test.digest,
               "forget_hash": sha256(split.forget.index.cpu().sort().values)}  # fmt: skip
     path = _path(config, hashes)
-    found = None if args.force else records.read(path)
-    if found:
-        print(readable(found) + f"\n  done before: {path} (-force runs it again)")
+    if found := _found(args, path):
         return Run(config, path, split, record=found)
     check_writable(path.parent)
+    claimed = Claim(path)
+    if found := _found(args, path):  # by the process that was waited for
+        claimed.end()
+        return Run(config, path, split, record=found)
     model.to(device(args))
     protocol, notes = PROTOCOLS[args.protocol], {"selected": None, "full_importance": None}
     _seed("untrained", args.seed)
@@ -100,7 +103,14 @@ def prepare(args, split, ALPHA, LAMBDA):
         original = done_by("baseline", config, hashes)
         original_d_r = original["scores"]["RetainTestAcc"] if original else metrics.retain_accuracy(model, split, args.b, protocol)
     _seed("unlearning", args.seed)
-    return Run(config, path, split, model, untrained, settings, notes, hashes, original_d_r)
+    return Run(config, path, split, model, untrained, settings, notes, hashes, original_d_r, claimed)
+
+
+def _found(args, path):
+    found = None if args.force else records.read(path)
+    if found:
+        print(readable(found) + f"\n  done before: {path} (-force runs it again)")
+    return found
 
 
 def _seed(role, seed):
@@ -190,6 +200,7 @@ def finish(run, scores, forgetting, evaluation):
               **run.hashes, "versions": records.versions(), "commit": records.commit(), "device": where}  # fmt: skip
     print(readable(record))
     records.write(run.path, record)
+    run.claimed.end()
     print(f"  record: {run.path}")
     mirror.log(record, config["wandb"])
     return record

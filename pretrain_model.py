@@ -17,7 +17,7 @@ import experiment
 import flags
 import models
 import records
-from common import UserError, check_writable, run_script, sha256
+from common import Claim, UserError, check_writable, run_script, sha256
 from images import batches
 from metrics import accuracy
 from protocol import PROTOCOLS
@@ -55,6 +55,10 @@ def main(argv=None):
         return done
     # 2. Learn it.
     check_writable(args.out.parent)
+    claimed = Claim(args.out)
+    if done := finished(args, metadata):  # by the process that was waited for
+        claimed.end()
+        return done
     torch.manual_seed(args.seed)
     model = models.create(args.net, len(train.classes), args.vit_init).to(experiment.device(args))
     key = sha256(str(sorted(metadata.items())))[:8]  # another recipe never goes on from this one's state
@@ -66,6 +70,7 @@ def main(argv=None):
     models.save(model, args.out, metadata)
     for path in (keep, best):
         path.unlink(missing_ok=True)
+    claimed.end()
     print(f"{args.net} on {args.dataset}: {metadata['accuracy']:.2f} % of the test images right; {args.out}")
     return metadata
 

@@ -373,6 +373,36 @@ def test_sweep_of_several_processes_leaves_the_same_records(place, tmp_path):
     assert_refused(call("sweep.py", "--jobs", "0", cwd=place, input=""), "--jobs 0")
 
 
+def test_two_sweeps_at_once_do_no_work_twice(tmp_path):
+    """Both want the same network and the same run: one does each, the other waits for it and finds it done."""
+    lines = [f"pretrain_model.py {' '.join(DIGITS)} -epochs 2", f"forget_full_class_main.py {' '.join(DIGITS)} -forget_class 7 "
+             f"-method retrain -wandb disabled -results {tmp_path / 'results'}"]  # fmt: skip
+    command = [sys.executable, "-W", "ignore", ROOT / "sweep.py"]
+    both = [subprocess.Popen(command, cwd=tmp_path, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE) for _ in range(2)]
+    for process in both:
+        process.stdin.write("\n".join(lines))
+        process.stdin.close()
+    printed = "".join(process.stdout.read() for process in both)
+    assert [process.wait(300) for process in both] == [0, 0]
+    for process in both:
+        process.stdout.close()
+    assert printed.count("done before") == 2 and printed.count("waiting for it") >= 1
+    assert len(list(tmp_path.rglob("*.json"))) == 1 and not list(tmp_path.rglob("*.lock"))
+
+
+def test_a_killed_run_leaves_no_claim(place, tmp_path):
+    path = tmp_path / "x.json"
+    code = f"import common, time; claimed = common.Claim({str(path)!r}); print('held', flush=True); time.sleep(100)"
+    command, options = [sys.executable, "-c", code], {"cwd": ROOT, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, **options) as holder:
+        assert holder.stdout.readline() == "held\n"
+        with subprocess.Popen(command, **options) as waiter:
+            assert "waiting for it" in waiter.stdout.readline()
+            holder.kill()
+            assert waiter.stdout.readline() == "held\n"
+            waiter.kill()
+
+
 def test_sweep_finishes_the_rest_after_a_failure(place, tmp_path):
     flags = f"{' '.join(DIGITS)} -method baseline -wandb disabled -results {tmp_path}"
     lines = ["# a comment", *(f"python forget_full_class_main.py {flags} -forget_class {digit}" for digit in (99, 7))]
