@@ -145,10 +145,11 @@ def entropy(title, sections):
                     edges, after = [i / len(shown[name]) for i in range(len(shown[name]) + 1)], name == label
                     axis.stairs(shown[name], edges, color=colour, linestyle=style, fill=after, alpha=0.45 if after else 1,
                                 label="after" if after else name)  # fmt: skip
-            axis.set_ylabel(label.split()[0], fontsize=9, rotation=0, ha="right", va="center")
+    for axis, label in zip(axes[:, 0], methods, strict=True):
+        axis.set_ylabel(label.split()[0], fontsize=9, rotation=0, ha="right", va="center")
     handles = {h.get_label(): h for axis in axes.flat for h in axis.get_legend_handles_labels()[0]}
-    figure.legend(handles=list(handles.values()), loc="outside upper right", ncols=3, fontsize=9, frameon=False)
-    figure.suptitle(f"{title}: how sure it is of D_f (% of the images)", fontsize=10, x=0.01, ha="left")
+    figure.legend(handles=list(handles.values()), loc="outside lower center", ncols=3, fontsize=9, frameon=False)
+    figure.suptitle(f"{title}.\nHow sure it is of D_f: share of the images in % over their entropy", fontsize=10)
     return figure
 
 
