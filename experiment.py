@@ -91,19 +91,27 @@ def prepare(args, split, ALPHA, LAMBDA):
     offered = {"alpha": config["alpha"], "lam": config["lambda"], "batch_size": args.b, "notes": notes, "untrained": untrained,
                "per_sample": args.importance == "sample", "protocol": protocol,
                "recipe": metadata.get("recipe") or recipe(args.net, args.dataset)}  # fmt: skip
-    if "batch_size" in takes and takes["batch_size"].default is not inspect.Parameter.empty:
-        del offered["batch_size"]  # the method has one of its own
-    settings = {name: value for name, value in offered.items() if name in takes} | args.set
+    settings = _named_by(takes, offered) | args.set
     if "full_importance" in takes:
-        settings["full_importance"], notes["full_importance"] = _stored_importance(
-            args, model, weights, split, takes["measure"].default
-        )
-    original_d_r = None
-    if args.method != "baseline":
-        original = done_by("baseline", config, hashes)
-        original_d_r = original["scores"]["RetainTestAcc"] if original else metrics.retain_accuracy(model, split, args.b, protocol)
+        stored = _stored_importance(args, model, weights, split, takes["measure"].default)
+        settings["full_importance"], notes["full_importance"] = stored
+    original_d_r = None if args.method == "baseline" else _original_d_r(args, model, split, config, hashes)
     _seed("unlearning", args.seed)
     return Run(config, path, split, model, untrained, settings, notes, hashes, original_d_r, claimed)
+
+
+def _named_by(takes, offered):
+    """Of what the run offers that which the method's signature names; a batch size of its own, with a default, it keeps."""
+    own = takes["batch_size"].default if "batch_size" in takes else inspect.Parameter.empty
+    return {k: v for k, v in offered.items() if k in takes and (k != "batch_size" or own is inspect.Parameter.empty)}
+
+
+def _original_d_r(args, model, split, config, hashes):
+    """D_r of the network before it forgets, in percent: the baseline's where that was run, else measured."""
+    baseline = done_by("baseline", config, hashes)
+    if baseline:
+        return baseline["scores"]["RetainTestAcc"]
+    return metrics.retain_accuracy(model, split, args.b, PROTOCOLS[args.protocol])
 
 
 def _found(args, path):

@@ -33,7 +33,7 @@ def log(record, mode):
             group=f"{record['task']}-{config['net']}-{config['dataset']}",
             name=f"{config['method']}-{config['forget']}-seed{config['seed']}",
             tags=[record["task"], config["net"], config["dataset"], config["method"], config["protocol"]],
-            config={**config, **{k: record[k] for k in ("forget_hash", "data_hash", "commit", "selected")}},
+            config={**config, **{k: record[k] for k in ("forget_hash", "data_hash", "commit", "selected", "collapse")}},
             settings=wandb.Settings(silent=True),
         )
         run.log({**{name: record["scores"][name] for name in NAMES}, "MethodTime": record["seconds"]["method"]})
