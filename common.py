@@ -17,6 +17,46 @@ class UserError(ValueError):
     """Something the user can mend; the message is one line and names the way out (exit code 2)."""
 
 
+class CannotWrite(UserError):
+    """The place where results go is full or may not be written: no other run would fare better."""
+
+
+class Claimed(UserError):
+    """Another process does this very work at the moment."""
+
+
+_kept = None  # in a persistent worker: {kind: {key: value}}
+
+
+def persist():
+    """Make this process one that does many runs: `kept` keeps, and a claim that another process has raises Claimed."""
+    global _kept
+    _kept = {}
+
+
+def kept(kind, key, compute):
+    """compute(); in a persistent worker, what it gave for the same key before, if that is among the last two of its kind.
+
+    Whoever gets such a value must not change it. `key` must name all that it depends on.
+    """
+    if _kept is None:
+        return compute()
+    last = _kept.setdefault(kind, {})
+    value = last.pop(key) if key in last else compute()
+    while len(last) > 1:
+        del last[next(iter(last))]
+    last[key] = value  # behind the others: the first is the one not asked for the longest
+    return value
+
+
+def stamp(path):
+    """What changes when the file at `path` is written anew; None where there is none."""
+    with suppress(FileNotFoundError):
+        status = os.stat(path)
+        return status.st_mtime_ns, status.st_size, status.st_ino
+    return None
+
+
 def refuse(message):
     """What an argument parser does with an error of its own: one line, as for every other."""
     raise UserError(f"{message} (-h lists the flags)")
@@ -25,7 +65,7 @@ def refuse(message):
 def write_whole(path, data):
     """Write bytes to `path` so that a reader sees all of them or none: temporary file, fsync, rename.
 
-    Raises UserError where the place is full or may not be written; what was at `path` before stays.
+    Raises CannotWrite where the place is full or may not be written; what was at `path` before stays.
     """
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
@@ -37,7 +77,7 @@ def write_whole(path, data):
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror}; make room, mend its permissions or name another") from error
+        raise CannotWrite(f"cannot write {path}: {error.strerror}; make room, mend its permissions or name another") from error
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
@@ -55,26 +95,47 @@ def check_writable(folder):
 class Claim:
     """The right to do the work that ends in the file `path`; waits until no other process has it.
 
-    `end()` gives it back; so does the end of a run that fails and of a process that is killed. Where the system has no
-    such locks (Windows), there is nothing to wait for.
+    A persistent worker does not wait but raises Claimed, `waits` aside. `end()` gives the right back; so does the end of
+    a run that fails and of a process that is killed. Where there are no such locks (Windows, some network file systems,
+    a folder that may not be written), there is nothing to wait for.
     """
 
-    def __init__(self, path):
+    def __init__(self, path, waits=False):
         lock = Path(path).with_name(f".{Path(path).name}.lock")
-        descriptor = os.open(lock, os.O_CREAT | os.O_RDWR)
-        self.end = weakref.finalize(self, _unlock, descriptor, lock)
-        with suppress(ImportError):
-            import fcntl
-
+        while True:
             try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+                descriptor = os.open(lock, os.O_CREAT | os.O_RDWR)
+            except OSError:
+                self.end = lambda: None
+                return
+            if not _locked(descriptor):
+                if _kept is not None and not waits:
+                    os.close(descriptor)
+                    raise Claimed(f"another process is at {path}")
                 print(f"another process is at {path}; waiting for it", flush=True)
-                fcntl.flock(descriptor, fcntl.LOCK_EX)
+                _locked(descriptor, wait=True)
+            with suppress(FileNotFoundError):
+                if os.path.samestat(os.stat(lock), os.fstat(descriptor)):
+                    break
+            os.close(descriptor)  # who had it has removed the file; the next to come would not meet us there
+        self.end = weakref.finalize(self, _unlock, descriptor, lock)
+
+
+def _locked(descriptor, wait=False):
+    """Whether the lock is ours now, or there are no locks here."""
+    try:
+        import fcntl
+
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except BlockingIOError:
+        return False
+    except (ImportError, OSError):
+        pass
+    return True
 
 
 def _unlock(descriptor, lock):
-    lock.unlink(missing_ok=True)  # who waits for it has it open and looks for the result once more
+    lock.unlink(missing_ok=True)
     os.close(descriptor)
 
 

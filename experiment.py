@@ -1,5 +1,6 @@
 """What every forgetting run shares: its data and network, its method's settings, the stopwatch, the record it leaves."""
 
+import copy
 import inspect
 import platform
 import time
@@ -16,7 +17,7 @@ import metrics
 import mirror
 import models
 import records
-from common import Claim, UserError, check_writable, sha256
+from common import Claim, UserError, check_writable, kept, sha256, stamp
 from methods import METHODS
 from methods.ssd import full as full_importance
 from protocol import PROTOCOLS
@@ -27,6 +28,8 @@ PLACES = ("data", "weight_path", "results", "wandb", "force", "classes", "superc
 
 def device(args):
     """The device asked for; UserError where -gpu finds none."""
+    if args.dry_run:
+        return torch.device("cpu")
     if args.gpu and not torch.cuda.is_available():
         raise UserError("-gpu: no CUDA device is usable here; leave -gpu away to run on the CPU")
     return torch.device("cuda" if args.gpu else "cpu")
@@ -34,8 +37,13 @@ def device(args):
 
 def load_data(args):
     """(training set, test set) on the device, checked against the numbers of classes that the flags claim."""
-    where = device(args)
-    train, test = datasets.load(args.dataset, args.data, size=models.DECODE_SIZE[args.net], protocol=PROTOCOLS[args.protocol])
+    where, size = device(args), models.DECODE_SIZE[args.net]
+
+    def load():
+        parts = datasets.load(args.dataset, args.data, size=size, protocol=PROTOCOLS[args.protocol])
+        return tuple(part.to(where) for part in parts)
+
+    train, test = kept("data", (args.dataset, args.data, size, args.protocol, where), load)
     has = {"classes": len(train.classes), "superclasses": len(train.classes), "subclasses": len(train.fine_classes)}
     if getattr(args, "task", "") == "sub_class":  # the released sub-class script counts either
         has["classes"] = args.classes if args.classes in (has["classes"], has["subclasses"]) else has["classes"]
@@ -43,15 +51,18 @@ def load_data(args):
         claimed = getattr(args, flag, None)
         if claimed is not None and claimed != count:
             raise UserError(f"-{flag} {claimed}: {args.dataset} has {count}; leave the flag away")
-    return train.to(where), test.to(where)
+    return train, test
 
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """All that a run needs between its flags and its record; `record` is there where the run was done before."""
+    """All that a run needs between its flags and its record.
+
+    No model: there is nothing to do, since the run was done before (then `record` holds what it left) or -dry_run asks.
+    """
 
     config: dict
-    path: Path
+    path: Path | None
     split: datasets.Split
     model: torch.nn.Module | None = None
     untrained: torch.nn.Module | None = None
@@ -65,9 +76,13 @@ class Run:
 
 def prepare(args, split, ALPHA, LAMBDA):
     """The trained network and the method's settings; or the record, where the same run has left one before."""
-    model, metadata, weights = models.load(args.weight_path, args.net, split.full)
+    if args.dry_run and not Path(args.weight_path).exists():
+        print(f"to run, once {args.weight_path} is there")
+        return Run({}, None, split)
+    model, metadata, weights = _trained(args, split.full)
     takes = inspect.signature(METHODS[args.method]).parameters
     config = dict(vars(args), forget=_forgotten(args, split), train_seed=metadata.get("seed", args.train_seed))
+    del config["dry_run"]
     config["alpha"], config["lambda"] = (
         _dial(args, flag, table) if name in takes else _unused(args, flag)
         for flag, name, table in (("alpha", "alpha", ALPHA), ("lambda", "lam", LAMBDA))
@@ -79,6 +94,9 @@ def prepare(args, split, ALPHA, LAMBDA):
     path = _path(config, hashes)
     if found := _found(args, path):
         return Run(config, path, split, record=found)
+    if args.dry_run:
+        print(f"to run: {path}")
+        return Run(config, path, split)
     check_writable(path.parent)
     claimed = Claim(path)
     if found := _found(args, path):  # by the process that was waited for
@@ -98,6 +116,13 @@ def prepare(args, split, ALPHA, LAMBDA):
     original_d_r = None if args.method == "baseline" else _original_d_r(args, model, split, config, hashes)
     _seed("unlearning", args.seed)
     return Run(config, path, split, model, untrained, settings, notes, hashes, original_d_r, claimed)
+
+
+def _trained(args, images):
+    """A copy of the trained network, its metadata, and the digest of its weights."""
+    key = (args.weight_path, stamp(args.weight_path), args.net, images.name, images.digest)
+    model, metadata, weights = kept("network", key, lambda: models.load(args.weight_path, args.net, images))
+    return copy.deepcopy(model), metadata, weights
 
 
 def _named_by(takes, offered):
@@ -142,8 +167,14 @@ def _stored_importance(args, model, weights, split, measure):
     """(I_D of the network, seconds that computing it took): computed the first time, kept beside the checkpoint."""
     dials = {"batch_size": args.b, "measure": measure, "per_sample": args.importance == "sample"}
     identity = {**dials, "weights": weights, "data": split.full.digest}
-    return importances.stored(lambda: full_importance(model, split, **dials), args.weight_path, identity=identity,
-                              index=split.full.index)  # fmt: skip
+    order = sha256(split.full.index)
+
+    def stored():
+        values, seconds = importances.stored(lambda: full_importance(model, split, **dials), args.weight_path,
+                                             identity=identity, order=order)  # fmt: skip
+        return {name: value.to(device(args)) for name, value in values.items()}, seconds
+
+    return kept("I_D", (str(args.weight_path), *identity.values(), order), stored)
 
 
 def _dial(args, flag, table):

@@ -26,6 +26,7 @@ def parser(doc):
     flags.add_argument("-data", default="data", metavar="DIR", help="where data sets lie; Folder: holds train/CLASS/, test/CLASS/")
     flags.add_argument("-classes", type=int, help="checked against the data (the released scripts need it)")
     flags.add_argument("-gpu", action="store_true", help="use the GPU")
+    flags.add_argument("-dry_run", action="store_true", help="say whether this is done already, and do nothing")
     flags.add_argument("-protocol", choices=list(PROTOCOLS), default="paper", help="protocol.py: where the released code departs")
     return flags
 

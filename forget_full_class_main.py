@@ -32,7 +32,7 @@ def main(argv=None):
     train, test = experiment.load_data(args)
     split = datasets.split_class(train, test, args.forget_class, protocol=PROTOCOLS[args.protocol])
     run = experiment.prepare(args, split, ALPHA, LAMBDA)
-    if run.record:
+    if run.model is None:  # nothing to do
         return run.record
     # 2. Forget it.
     with experiment.stopwatch() as forgetting:

@@ -53,6 +53,8 @@ def main(argv=None):
         metadata["backbone"] = args.vit_init
     if done := finished(args, metadata):
         return done
+    if args.dry_run:
+        return print(f"to train: {args.out}")
     # 2. Learn it.
     check_writable(args.out.parent)
     claimed = Claim(args.out)

@@ -1,102 +1,69 @@
-"""Run a list of command lines, one after the other or several at a time.
+"""Run a list of command lines: on the CPU, on one GPU or many, on a cluster; what is done is not done again.
 
-    ./MAIN_run_experiments.sh demo | ...      or      python sweep.py [--jobs 2] < commands.txt
+    ./my_grid.sh | python sweep.py [--jobs 2 | --gpus 0,1,2,3 --jobs-per-gpu 2 | --ray ADDRESS] [--dry-run] [--retries 1]
 
-Each line is a script of this folder with its flags (python in front or not): `forget_random_main.py -net ...`. Every
-run is a call of the script's main(), so imports are paid once per process. With --jobs networks are trained first, then
-the rest, each process with the threads that OMP_NUM_THREADS names. A failed run is reported at the end, exit code 1, and
-the rest is finished; what has left its record before is not run again.
+Each line is a script of this folder with its flags (python in front or not): `forget_random_main.py -net ...`. Processes
+that stay call the scripts' main(), so that imports, data, network and I_D are paid once per process. Networks that are
+missing are trained first. Several GPUs and clusters need Ray (requirements-cluster.txt). A run that fails is reported at
+the end, exit code 1, and the rest is finished. Killed at any moment, the same sweep goes on; two sweeps of one grid share it.
 """
 
 import argparse
-import contextlib
-import importlib
-import io
 import multiprocessing
 import os
 import shlex
-import signal
+import statistics
 import sys
-import traceback
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+import time
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, ProcessPoolExecutor, wait
 from pathlib import Path
 
-from common import UserError, plain_warnings, refuse, run_script
+import workers
+from common import CannotWrite, UserError, refuse, run_script
 
-SCRIPTS = ("pretrain_model", "forget_full_class_main", "forget_sub_class_main", "forget_random_main")
+AGAIN = 2  # seconds until a run that another process is at is looked at again
 
 
 def main(argv=None):
-    flags = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    flags.add_argument("--jobs", type=int, default=1, help="processes at a time (default 1)")
-    flags.error = refuse
-    jobs = flags.parse_args(argv).jobs
-    if jobs < 1:
-        raise UserError(f"--jobs {jobs}: at least one process must run")
+    args = arguments(argv)
     commands = [_parsed(line) for line in sys.stdin if line.strip() and not line.lstrip().startswith("#")]
-    failed = []
-    for command, error in _in_turn(commands) if jobs == 1 else _at_once(commands, jobs):
-        if error:
-            failed.append(f"{command}: {error}")
-            print(f"error: {error}", file=sys.stderr)
-    print(f"{len(commands) - len(failed)} of {len(commands)} runs done")
+    if args.dry_run:
+        return dry_run(workers.plan(commands))
+    if args.gpus:
+        os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(args.gpus)
+    if args.ray or len(args.gpus) > 1:
+        from cluster import Cluster
+
+        gpu = args.gpus or any("-gpu" in argv for _, argv in commands)
+        places = Cluster(args.ray, len(args.gpus), args.jobs_per_gpu if gpu else 0)
+    else:
+        places = Processes(args.jobs_per_gpu if args.gpus else args.jobs)
+    failed = Sweep(places, args.retries).run(commands)
     for line in failed:
         print(f"failed: {line}", file=sys.stderr)
     if failed:
         sys.exit(1)
 
 
-def _in_turn(commands):
-    """Yields (command line, its error or None) of each command as it ends; what it prints is seen as it comes."""
-    for number, (script, argv) in enumerate(commands, 1):
-        print(f"[{number}/{len(commands)}] {script}.py {shlex.join(argv)}", flush=True)
-        yield f"{script}.py {shlex.join(argv)}", _error_of(script, argv)
-
-
-def _at_once(commands, jobs):
-    """The same by several processes; what a command prints, warnings too, is shown when it ends."""
-    number = 0
-    for training in (True, False):
-        part = [command for command in commands if (command[0] == "pretrain_model") == training]
-        context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(jobs, mp_context=context, initializer=_prepare_worker) as pool:
-            futures = {pool.submit(_captured, *command): command for command in part}
-            for future in as_completed(futures):
-                (script, argv), number = futures[future], number + 1
-                try:
-                    printed, error = future.result()
-                except BrokenProcessPool:
-                    printed, error = "", "a process was killed; the same sweep goes on"
-                command = f"{script}.py {shlex.join(argv)}"
-                print(f"[{number}/{len(commands)}] {command}\n{printed}".rstrip(), flush=True)
-                yield command, error
-
-
-def _prepare_worker():
-    os.environ["TQDM_DISABLE"] = "1"  # several bars would overwrite each other
-    signal.signal(signal.SIGINT, lambda *_: os._exit(130))
-    plain_warnings()
-
-
-def _captured(script, argv):
-    printed = io.StringIO()
-    with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
-        error = _error_of(script, argv)
-    return printed.getvalue(), error
-
-
-def _error_of(script, argv):
-    try:
-        importlib.import_module(script).main(argv)
-    except SystemExit:  # -h
-        pass
-    except UserError as error:
-        return str(error)
-    except Exception as error:  # one broken run must not take the others with it
-        traceback.print_exc()
-        return f"{type(error).__name__}: {error}"
-    return None
+def arguments(argv):
+    flags = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    flags.add_argument("--jobs", type=int, default=1, help="processes at a time, without --gpus (default 1)")
+    flags.add_argument("--gpus", default="", metavar="0,1,2", help="this machine's GPUs by number; the lines then have -gpu")
+    flags.add_argument("--jobs-per-gpu", type=int, default=1, help="processes at a time on each GPU (default 1)")
+    flags.add_argument("--ray", metavar="ADDRESS", help="run on this Ray cluster: auto, or host:port")
+    flags.add_argument("--dry-run", action="store_true", help="say what would run, what is there, and how long it should take")
+    flags.add_argument("--retries", type=int, default=1, help="how often a run is tried again whose process broke (default 1)")
+    flags.error = refuse
+    args = flags.parse_args(argv)
+    args.gpus = args.gpus.split(",") if args.gpus else []
+    if not all(gpu.isdecimal() for gpu in args.gpus) or len(set(args.gpus)) < len(args.gpus):
+        raise UserError(f"--gpus {','.join(args.gpus)}: GPUs are named by their numbers, each once, as in --gpus 0,1")
+    if args.gpus and (args.ray or args.jobs > 1):
+        raise UserError("--gpus goes neither with --ray, which knows its GPUs, nor with --jobs; take --jobs-per-gpu")
+    for flag, value, least in (("jobs", args.jobs, 1), ("jobs-per-gpu", args.jobs_per_gpu, 1), ("retries", args.retries, 0)):
+        if value < least:
+            raise UserError(f"--{flag} {value}: it must be at least {least}")
+    return args
 
 
 def _parsed(line):
@@ -106,9 +73,169 @@ def _parsed(line):
         raise UserError(f"cannot read the line {line.strip()!r}: {error}") from error
     words = words[1:] if words[0].startswith("python") else words
     script = Path(words[0]).stem if words else ""
-    if script not in SCRIPTS:
-        raise UserError(f"{line.strip()!r} is none of {', '.join(SCRIPTS)}; each line is one of these scripts with its flags")
+    if script not in workers.SCRIPTS:
+        raise UserError(f"{line.strip()!r} is none of {', '.join(workers.SCRIPTS)}; each line is one of these with its flags")
     return script, words[1:]
+
+
+def dry_run(jobs):
+    """Print every job, whether it is there already, and how long the others should take."""
+    workers.begin(os.getcwd(), captured=True)
+    words = {"done": "there", "to do": "to run", "failed": "WRONG"}
+    left, there = [], 0
+    for job in jobs:
+        outcome = workers.run(job, look=True)
+        there += outcome.state == "done"
+        if outcome.state == "to do":
+            left.append(job)
+        took = f"   about {_span(job.seconds)}" if outcome.state == "to do" and job.seconds is not None else ""
+        print(f"{words.get(outcome.state, 'WRONG'):7} {job}{took}{outcome.error and '   ' + outcome.error}")
+    unknown = sum(job.seconds is None for job in left)
+    hedge = f", without {unknown} of which no record tells the time" if unknown else ""
+    print(f"{len(jobs)} runs: {there} there, {len(left)} to run, {len(jobs) - there - len(left)} wrong; "
+          f"about {_span(sum(job.seconds or 0 for job in left))} for one process{hedge}")  # fmt: skip
+
+
+def _span(seconds):
+    for unit, size in (("h", 3600), ("min", 60)):
+        if seconds >= 1.5 * size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.2g} s"
+
+
+class Processes:
+    """Workers on this machine, `total` at a time. Each is a pool of one, so that one that is killed takes no other along."""
+
+    def __init__(self, total):
+        self.total, self.captured = total, total > 1
+
+    def count(self):
+        return self.total
+
+    def open(self):
+        context = multiprocessing.get_context("spawn")
+        return ProcessPoolExecutor(1, context, workers.begin, (os.getcwd(), self.captured))
+
+    def close(self, worker):
+        worker.shutdown(cancel_futures=True)
+
+    def end(self):
+        for process in multiprocessing.active_children():
+            process.terminate()
+
+
+class Sweep:
+    """Hands jobs to workers until none is left. `places` opens and closes workers and counts how many there may be."""
+
+    def __init__(self, places, retries):
+        self.places, self.retries = places, retries
+        self.waiting, self.idle = [], []
+        self.running = {}  # future -> (worker, its job, or None while the worker starts)
+        self.done, self.failed, self.past, self.bad_starts = 0, [], {}, 0
+
+    def run(self, commands):
+        """All of them, in order as far as they need not wait for a network; returns what failed, a line each."""
+        try:
+            self.open_workers(len(commands))  # they start while we plan
+            self.waiting = workers.plan(commands)
+            self.total = len(self.waiting)
+            self.past = {job.kind: [job.seconds] for job in self.waiting if job.seconds is not None}
+            while self.waiting or any(job for _, job in self.running.values()):
+                self.open_workers(len(self.waiting))
+                self.start_jobs()
+                if not self.running:  # all that is left is being done elsewhere, or there is no place to work
+                    time.sleep(AGAIN)
+                for future in wait(self.running, AGAIN, FIRST_COMPLETED).done:
+                    self.take(future, *self.running.pop(future))
+            for worker in [*self.idle, *(worker for worker, _ in self.running.values())]:
+                self.places.close(worker)
+        finally:
+            self.places.end()
+        print(f"{self.done} of {self.total} runs done")
+        return self.failed
+
+    def open_workers(self, wanted):
+        busy = sum(job is not None for _, job in self.running.values())
+        for _ in range(min(self.places.count(), busy + wanted) - len(self.running) - len(self.idle)):
+            worker = self.places.open()
+            self.running[worker.submit(os.getpid)] = worker, None
+
+    def start_jobs(self):
+        making = {job.makes for job in [*self.waiting, *(job for _, job in self.running.values() if job)] if job.makes}
+        for job in list(self.waiting):
+            if not self.idle:
+                break
+            if job.needs in making or time.monotonic() < job.waits_until:
+                continue
+            worker = self.idle.pop()
+            try:
+                future = worker.submit(workers.run, job, self.places.captured)
+            except BrokenExecutor:  # killed while it was idle
+                self.places.close(worker)
+                continue
+            self.waiting.remove(job)
+            self.running[future] = worker, job
+            if not self.places.captured:
+                print(f"{self.status()} {job}", flush=True)
+
+    def take(self, future, worker, job):
+        """What a worker has sent back, or that it is gone."""
+        try:
+            outcome = future.result()
+        except Exception as error:  # of the worker's process or machine: workers.run() raises nothing
+            outcome = workers.Outcome("broken", error="its process ended before it did (killed? out of memory?)")
+            self.bad_starts += job is None
+            if self.bad_starts > 3:
+                raise UserError(f"no worker starts: {' '.join(str(error).split())[:300]}") from error
+        else:
+            self.bad_starts = 0
+        if (job and outcome.state == "broken") or future.exception():
+            self.places.close(worker)  # what an unexpected error has left in its process may spoil the next run
+        else:
+            self.idle.append(worker)
+        if job:
+            self.settle(job, outcome)
+
+    def settle(self, job, outcome):
+        """Count, show or put back what has ended."""
+        if outcome.state == "unwritable":
+            raise CannotWrite(outcome.error)
+        if outcome.state == "claimed":
+            if not job.waits_until:
+                print(f"{outcome.error}; coming back to it", flush=True)
+            job.waits_until = time.monotonic() + AGAIN
+            self.waiting.append(job)
+            return
+        if outcome.state == "broken" and job.tries < self.retries:
+            job.tries += 1
+            print(f"once more: {job}: {outcome.error}\n{outcome.printed}".rstrip(), file=sys.stderr)
+            self.waiting.insert(0, job)
+            return
+        if outcome.state == "done":
+            self.done += 1
+            if outcome.seconds is not None:
+                self.past.setdefault(job.kind, []).append(outcome.seconds)
+        else:
+            self.failed.append(f"{job}: {outcome.error}")
+        if self.places.captured:
+            print(f"{self.status()} {job}\n{outcome.printed}".rstrip(), flush=True)
+        if outcome.error:
+            print(f"error: {outcome.error}", file=sys.stderr)
+
+    def status(self):
+        """Where the sweep stands, in brackets."""
+        running = [job for _, job in self.running.values() if job]
+        parts = [
+            f"{self.done} of {self.total} done",
+            *[f"{len(self.failed)} failed"] * bool(self.failed),
+            f"{len(running)} running",
+        ]
+        left, known = [*running, *self.waiting], {kind: statistics.median(values) for kind, values in self.past.items()}
+        if left and known:
+            usual = statistics.mean(known.values())
+            seconds = sum(known.get(job.kind, usual) for job in left) / min(len(left), max(1, self.places.count()))
+            parts.append(f"about {_span(seconds)} left")
+        return f"[{', '.join(parts)}]"
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from methods import METHODS
 
 ORDER = ["common", "protocol", "images", "folders", "datasets", "models", "training", "metrics", "gradients", "ssd", "importances",
          "records", "mirror", "methods", "flags", "experiment", "pretrain_model", "forget_full_class_main", "forget_sub_class_main",
-         "forget_random_main", "sweep", "summaries", "plots", "report"]  # fmt: skip
+         "forget_random_main", "workers", "cluster", "sweep", "summaries", "plots", "report"]  # fmt: skip
 
 
 def imported(path):

@@ -1,0 +1,81 @@
+"""A sweep's workers on several GPUs or several machines: one Ray actor each.
+
+Ray (https://docs.ray.io) finds them a place, starts them, and tells which have died. All machines see this folder, the
+data, checkpoints and results under the same paths, as on a shared file system.
+"""
+
+import logging
+import os
+from pathlib import Path
+
+from common import UserError
+from workers import begin
+
+HANDED_ON = ("OMP_", "MKL_", "KMP_", "ONEDNN_", "ATEN_", "TORCH_", "CUBLAS_", "NVIDIA_TF32", "WANDB_", "HF_")  # variables
+
+
+class Cluster:
+    """Workers on a Ray cluster: at `address`, or without one on this machine with that many `gpus`.
+
+    jobs_per_gpu: 0 for runs on the CPU; each then takes as many cores as OMP_NUM_THREADS names, or one.
+    Raises UserError where Ray is missing, or there is no such cluster, or it has no place for a single run.
+    """
+
+    captured = True
+
+    def __init__(self, address, gpus, jobs_per_gpu):
+        try:
+            import ray
+        except ImportError as error:
+            raise UserError("several GPUs and clusters need Ray: pip install -r requirements-cluster.txt") from error
+        self.ray = ray
+        self.cores = 1 if jobs_per_gpu else int(os.environ.get("OMP_NUM_THREADS") or 1)
+        self.jobs_per_gpu = jobs_per_gpu
+        where = {"address": address}
+        if not address:
+            where = {"num_gpus": gpus, "num_cpus": max(os.cpu_count(), gpus * jobs_per_gpu), "include_dashboard": False}
+        variables = {name: value for name, value in os.environ.items() if name.startswith(HANDED_ON)}
+        variables["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])])
+        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+        try:
+            ray.init(**where, runtime_env={"env_vars": variables}, log_to_driver=False, logging_level=logging.ERROR)
+        except Exception as error:  # Ray has many kinds
+            raise UserError(f"no Ray cluster at {address or 'this machine'}: {' '.join(str(error).split())[:300]}; start one with "
+                            "'ray start --head' and give its host:port, or auto") from error  # fmt: skip
+        if not self.count():
+            kind = "GPU" if jobs_per_gpu else f"node with {self.cores} CPU cores"
+            raise UserError(f"the Ray cluster has no {kind} for a run; add a node" + ", or leave -gpu away" * bool(jobs_per_gpu))
+
+    def count(self):
+        """How many workers the nodes that are alive have room for."""
+        total = self.ray.cluster_resources()
+        room = total.get("CPU", 0) // self.cores
+        return int(min(room, total.get("GPU", 0) * self.jobs_per_gpu) if self.jobs_per_gpu else room)
+
+    def open(self):
+        share = int(10_000 / self.jobs_per_gpu) / 10_000 if self.jobs_per_gpu else 0  # as finely as Ray divides
+        return Worker(self.ray, num_gpus=share, num_cpus=self.cores)
+
+    def close(self, worker):
+        self.ray.kill(worker.actor)
+
+    def end(self):
+        self.ray.shutdown()
+
+
+class Worker:
+    """An actor, spoken to as to an executor."""
+
+    def __init__(self, ray, **resources):
+        self.actor = ray.remote(**resources)(_Actor).remote(os.getcwd())
+
+    def submit(self, function, *args):
+        return self.actor.call.remote(function, *args).future()
+
+
+class _Actor:
+    def __init__(self, folder):
+        begin(folder, captured=True)
+
+    def call(self, function, *args):
+        return function(*args)

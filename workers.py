@@ -1,0 +1,177 @@
+"""What the processes of a sweep do: stay, and call the scripts' main() for one run after another.
+
+Data, trained network and I_D are loaded once per process. sweep.py decides who does what.
+"""
+
+import contextlib
+import importlib
+import io
+import multiprocessing
+import os
+import shlex
+import signal
+import statistics
+import sys
+import threading
+import traceback
+from dataclasses import dataclass
+from pathlib import Path
+
+from common import CannotWrite, Claimed, UserError, persist, plain_warnings
+
+SCRIPTS = ("pretrain_model", "forget_full_class_main", "forget_sub_class_main", "forget_random_main")
+
+
+@dataclass(eq=False)
+class Job:
+    """A command line of a sweep."""
+
+    script: str
+    argv: list
+    makes: str | None = None  # the checkpoint that it leaves
+    needs: str | None = None  # the checkpoint that it starts from
+    training: list | None = None  # flags of the pre-training that makes it, where that is known
+    kind: tuple | None = None  # runs of one kind take about the same time
+    seconds: float | None = None  # what past runs of its kind took
+    results: str | None = None  # where its record goes
+    tries: int = 0
+    waits_until: float = 0.0  # time.monotonic() before which it is not tried again
+
+    def __str__(self):
+        return f"{self.script}.py {shlex.join(self.argv)}"
+
+
+@dataclass
+class Outcome:
+    """How a run ended: "done"; "failed", and would again; "broken" by an error of ours or the machine's; "claimed" by
+    another process; "unwritable", as the next run would be; "to do", where it was only looked at."""
+
+    state: str
+    printed: str = ""
+    error: str = ""
+    seconds: float | None = None
+
+
+# ---- in the worker ----
+
+
+def begin(folder, captured):
+    """Make this process a worker in `folder`: the imports are paid, nothing outlives the sweep that has started it."""
+    os.chdir(folder)
+    persist()
+    plain_warnings()
+    if parent := multiprocessing.parent_process():
+        threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+        signal.signal(signal.SIGINT, lambda *_: os._exit(130))
+    if captured:
+        os.environ["TQDM_DISABLE"] = "1"  # several bars would overwrite each other
+    else:
+        sys.stdout.reconfigure(line_buffering=True)
+    for script in SCRIPTS:
+        importlib.import_module(script)
+
+
+def _end_with(parent):
+    parent.join()
+    os._exit(1)
+
+
+def run(job, captured=True, look=False):
+    """Call the job's script; `look`: only to see whether it is done. Returns an Outcome, whatever happens."""
+    printed, outcome = io.StringIO(), Outcome("done")
+    with contextlib.ExitStack() as stack:
+        if captured:
+            stack.enter_context(contextlib.redirect_stdout(printed))
+            stack.enter_context(contextlib.redirect_stderr(printed))
+        try:
+            result = importlib.import_module(job.script).main([*job.argv, "-dry_run"] if look else job.argv)
+            outcome = Outcome("done", seconds=_seconds(result)) if result else Outcome("to do")
+        except SystemExit:  # -h
+            pass
+        except Claimed as error:
+            outcome = Outcome("claimed", error=str(error))
+        except CannotWrite as error:
+            outcome = Outcome("unwritable", error=str(error))
+        except UserError as error:
+            outcome = Outcome("failed", error=str(error))
+        except Exception as error:  # one broken run must not take the others with it
+            traceback.print_exc()
+            outcome = Outcome("broken", error=f"{type(error).__name__}: {error}")
+    outcome.printed = printed.getvalue()
+    return outcome
+
+
+def _seconds(result):
+    """What a record, or a checkpoint's metadata, says that its run took; I_D aside, which is paid once per network."""
+    if "seconds" in result:
+        return result["seconds"]["method"] + result["seconds"]["evaluation"]
+    return result.get("seconds_per_epoch", 0) * result["epochs"]
+
+
+# ---- before the sweep ----
+
+
+def plan(commands):
+    """[(script, argv)] as Jobs, each once, before them the pre-training that they need and nobody has done.
+
+    A command whose flags are wrong is a job like others: it fails when its turn comes.
+    """
+    once = dict.fromkeys((script, tuple(argv)) for script, argv in commands)
+    jobs = [_job(script, list(argv)) for script, argv in once]
+    made = {job.makes for job in jobs}
+    for job in list(jobs):
+        if job.needs and job.needs not in made and not os.path.exists(job.needs):
+            if job.training:
+                jobs.append(_job("pretrain_model", job.training))
+                made.add(job.needs)
+            else:
+                job.needs = None  # another checkpoint will do, or the run says what is wrong
+    past = _past(jobs)
+    for job in jobs:
+        job.seconds = past.get(job.kind)
+    return sorted(jobs, key=lambda job: job.makes is None)
+
+
+def _job(script, argv):
+    with contextlib.suppress(UserError, SystemExit), contextlib.redirect_stdout(io.StringIO()):
+        if script == "pretrain_model":
+            args = importlib.import_module(script).arguments(argv)
+            return Job(script, argv, makes=os.path.abspath(args.out), kind=("training", args.net, args.dataset, args.gpu))
+        return _forget_job(script, argv)
+    return Job(script, argv)
+
+
+def _forget_job(script, argv):
+    import flags
+    import models
+
+    args = flags.arguments("", script[len("forget_") : -len("_main")], argv)
+    named = any(word.split("=")[0] == "-weight_path" for word in argv)
+    own = args.weight_path if named else models.checkpoint_path(args.net, args.dataset, args.train_seed, args.protocol)
+    training = ["-net", args.net, "-dataset", args.dataset, "-data", args.data, "-seed", str(args.train_seed),
+                "-protocol", args.protocol, *["-gpu"] * args.gpu]  # fmt: skip
+    return Job(script, argv, needs=os.path.abspath(own), training=None if named or os.path.exists(args.weight_path) else training,
+               kind=(args.method, args.net, args.dataset, args.gpu), results=args.results)  # fmt: skip
+
+
+def _past(jobs):
+    """{kind: median seconds} of what the records and checkpoints there say."""
+    import models
+    import records
+
+    found = {}
+    for folder in {job.results for job in jobs if job.results}:
+        with contextlib.suppress(UserError), contextlib.redirect_stderr(io.StringIO()):
+            for record in records.read_all(folder):
+                config = record["config"]
+                found.setdefault((config["method"], *_where(config, config["gpu"])), []).append(_seconds(record))
+    for folder in {Path(job.makes).parent for job in jobs if job.makes}:
+        for path in folder.glob("[!.]*.safetensors"):
+            with contextlib.suppress(UserError, KeyError):
+                metadata = models.read_metadata(path)
+                found.setdefault(("training", *_where(metadata, metadata["device"] == "cuda")), []).append(_seconds(metadata))
+    return {kind: statistics.median(values) for kind, values in found.items()}
+
+
+def _where(config, gpu):
+    return config["net"], config["dataset"], gpu
