@@ -162,6 +162,15 @@ def plain_warnings():
     warnings.formatwarning = lambda message, *_, **__: f"warning: {message}\n"
 
 
+OUT_OF_MEMORY = "the memory does not suffice; take a smaller -b, or less of what -set asks for"
+
+
+def is_out_of_memory(error):
+    """Whether an error says that memory did not suffice: Python's, torch's on the CPU, CUDA's."""
+    words = ("not enough memory", "can't allocate memory", "out of memory", "Storage size calculation overflowed")
+    return isinstance(error, MemoryError) or any(word in str(error) for word in words)
+
+
 def run_script(main):
     """Run a script's main(): one line and exit code 2 for what the user can mend, exit code 130 for Ctrl-C."""
     plain_warnings()
@@ -169,6 +178,11 @@ def run_script(main):
         main()
     except UserError as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        sys.exit(2)
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        print(f"error: {OUT_OF_MEMORY} ({str(error).splitlines()[0][:200]})", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print("stopped; what is finished is kept, the same command goes on", file=sys.stderr)

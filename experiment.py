@@ -196,7 +196,7 @@ def _unused(args, flag):
 
 def _forgotten(args, split):
     if args.task == "random":
-        return f"{args.forget_perc:g}"
+        return str(args.forget_perc)
     if split.whole:
         return split.full.classes[split.forget_class]
     return split.full.fine_classes[int(split.forget.fine_labels[0])]
@@ -255,7 +255,7 @@ def readable(record):
         parts.append(f"I_D once {seconds['full_importance']:.3g} s")
     if record["selected"] is not None:
         parts.append(f"selected {100 * record['selected']:.3g} %")
-    dials += "".join(f" {name}={value:g}" for name, value in config["set"].items())
+    dials += "".join(f" {name}={value}" for name, value in config["set"].items())
     if "subsample" in record:
         parts.append("on {retain} images of D_r and {forget} of D_f".format(**record["subsample"]))
     title = f"{record['task']}: {config['net']}, {config['dataset']}, forget {config['forget']}: {config['method']}{dials}"

@@ -2,7 +2,6 @@
 
 import argparse
 import inspect
-import math
 import warnings
 from pathlib import Path
 
@@ -81,12 +80,14 @@ def settings(method, texts):
         if name not in own:
             has = ", ".join(f"{name}={default}" for name, default in own.items()) or "nothing to set"
             raise UserError(f"-set {text}: {method} has {has}")
+        if name in chosen:
+            raise UserError(f"-set {text}: {name} is given twice")
         try:
             chosen[name] = type(own[name])(value)
         except ValueError:
             raise UserError(f"-set {text}: {name} takes {'a whole' if type(own[name]) is int else 'a'} number") from None
-        if not (chosen[name] >= (type(own[name]) is int) and math.isfinite(chosen[name])):
-            raise UserError(f"-set {text}: counts are at least 1, other numbers at least 0")
+        if not (type(own[name]) is int) <= chosen[name] <= (1e9 if type(own[name]) is int else 1e30):
+            raise UserError(f"-set {text}: counts lie between 1 and 1e9, other numbers between 0 and 1e30")
     return {name: chosen[name] for name in sorted(chosen) if chosen[name] != own[name]}
 
 

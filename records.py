@@ -1,15 +1,17 @@
 """One JSON file a run: where it lies, what code made it, how it is written, how all of them are read back."""
 
 import json
+import math
 import platform
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 from common import UserError, sha256, write_whole
 
-KEYS = {"task", "config", "scores", "seconds", "selected", "collapse", "weights_hash", "data_hash"}
-CONFIG = {"net", "dataset", "train_seed", "protocol", "method", "seed", "forget", "b", "alpha", "lambda", "importance", "set"}
+SCORES = ("TestAcc", "RetainTestAcc", "ZRF", "MIA", "Df")
+BINS = 20  # of the histogram of entropies
 
 
 def path_of(results, task, name, identity):
@@ -29,11 +31,34 @@ def read(path):
         record = json.loads(Path(path).read_text())
     except FileNotFoundError:
         return None
-    except (OSError, ValueError) as error:
+    except NotADirectoryError as error:
+        raise UserError(f"{path} cannot be: a file is where its folder should be; name another folder with -results") from error
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path} cannot be read ({error}); mend or remove it, or name another folder with -results") from error
-    if not (isinstance(record, dict) and record.keys() >= KEYS and record["config"].keys() >= CONFIG):
+    try:
+        sound = _is_sound(record)
+    except (KeyError, TypeError, AttributeError):
+        sound = False
+    if not sound:
         raise UserError(f"{path} is no record of this version; remove it or name another folder with -results")
     return record
+
+
+def _is_sound(record):
+    """Whether all that readers rely on is there, of the right kind."""
+    config, scores, seconds, counts = (record[name] for name in ("config", "scores", "seconds", "entropy_histogram"))
+    numbers = [*(scores[name] for name in SCORES), seconds["method"], seconds["evaluation"], *config["set"].values(), *counts,
+               *(value for value in (seconds["full_importance"], record["selected"]) if value is not None),
+               *record.get("selected_by_name", {}).values()]  # fmt: skip
+    words = [*(config[name] for name in ("net", "dataset", "protocol", "method")), record["task"]]
+    return (
+        all(type(number) in (int, float) and math.isfinite(number) for number in numbers)
+        and all(re.fullmatch(r"\w+", word) for word in words)
+        and all(type(config[name]) is int for name in ("train_seed", "seed", "b"))
+        and all(type(record[name]) is str for name in ("weights_hash", "data_hash", "device"))
+        and type(config["forget"]) is str and type(record["collapse"]) is list and "commit" in record
+        and config.keys() >= {"alpha", "lambda", "importance"} and len(counts) == BINS and sum(counts) > 0
+    )  # fmt: skip
 
 
 def read_all(results):

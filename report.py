@@ -15,7 +15,7 @@ from pathlib import Path
 
 import plots
 import records
-from common import refuse, run_script, write_whole
+from common import UserError, check_writable, refuse, run_script, write_whole
 from summaries import SCORES, SETTINGS, TASKS, over_classes, tables
 
 LEGEND = """\
@@ -78,7 +78,7 @@ def cells(row, most):
         texts.append(f"{value.mean:.2f}{seeds}{trainings}")
     texts += [f"{row.distance:.2f}", f"{row.tug_of_war:.3f}"] if row.pairs and row.method != "retrain" else ["", ""]
     doing = row.method not in ("baseline", "retrain")
-    texts += [f"{row.values['seconds'].mean:.3g}", f"{row.speed_up:.3g}x" if row.pairs and doing else ""]
+    texts += [f"{row.values['seconds'].mean:.3g}", f"{row.speed_up:.3g}x" if row.speed_up and doing else ""]
     texts += [f"{row.values[name].mean:.3g}" if name in row.values else "" for name in ("I_D s", "selected %")]
     n = f"{len(row.runs)}" + (f" of {most}" if len(row.runs) < most else "") + (", deterministic" if row.deterministic else "")
     return [*texts, n, f"{row.collapsed} of {len(row.runs)}" if row.collapsed else ""]
@@ -122,10 +122,12 @@ def latex(all_tables):
     return "\n".join(lines) + "\n"
 
 
+TEX = {**{sign: "\\" + sign for sign in "%_&#${}"}, "±": "$\\pm$", "\\": "\\textbackslash{}", "^": "\\textasciicircum{}",
+       "~": "\\textasciitilde{}"}  # fmt: skip
+
+
 def _tex(text):
-    for plain, escaped in (("%", "\\%"), ("_", "\\_"), ("±", "$\\pm$"), ("&", "\\&"), ("#", "\\#")):
-        text = text.replace(plain, escaped)
-    return text
+    return "".join(TEX.get(sign, sign) for sign in text)
 
 
 def csv_text(all_tables):
@@ -141,7 +143,7 @@ def csv_text(all_tables):
         for forgotten, rows in sections.items():
             for row in rows:
                 config = row.runs[0]["config"] if row.runs else {"set": {}}
-                own = " ".join(f"{name}={value:g}" for name, value in config["set"].items())
+                own = " ".join(f"{name}={value}" for name, value in config["set"].items())
                 values = [v for name in names for v in (_numbers(row.values[name]) if name in row.values else (None,) * 3)]
                 values += [v for name in SCORES for v in row.gaps.get(name, (None,) * 3)]
                 writer.writerow([*key, forgotten, row.method, *[config.get(k) for k in SETTINGS], own, len(row.runs), row.pairs,
@@ -188,12 +190,22 @@ def _images(pictures):
     return [f'<p><img alt="figure" src="data:image/png;base64,{base64.b64encode(data).decode()}"></p>' for data in pictures]
 
 
+def check_page(path):
+    """UserError where the page could not be written, or would replace a file that is no page."""
+    path = Path(path)
+    if path.exists() and not (path.is_file() and path.read_bytes().startswith(PAGE[:15].encode())):
+        raise UserError(f"--html {path} is there and no page; name another file")
+    check_writable(path.parent)
+
+
 def main(argv=None):
-    flags = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    flags = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
     flags.add_argument("results", nargs="?", default="results", help="folder with records (default: results)")
     flags.add_argument("--html", metavar="FILE", help="one self-contained page with the tables and figures")
     flags.error = refuse
     args = flags.parse_args(argv)
+    if args.html is not None:
+        check_page(args.html)
     folder, all_tables = Path(args.results), tables(records.read_all(args.results))
     text = markdown(all_tables)
     for name, content in (("report.md", text), ("report.tex", latex(all_tables)), ("report.csv", csv_text(all_tables))):
@@ -208,7 +220,7 @@ def main(argv=None):
             write_whole(path.with_name(path.name + ".pdf"), plots.saved(figure, "pdf"))
     print(text)
     print(f"tables: {folder}/report.md, .tex, .csv; figures: {folder}/report-*.png, .pdf")
-    if args.html:
+    if args.html is not None:
         write_whole(args.html, page(all_tables, pictures).encode())
         print(f"page:   {args.html}")
 

@@ -62,20 +62,30 @@ def interval(differences):
 
 def tables(found):
     """{(task, net, dataset, protocol): {forgotten: [Row, ...]}}; a method that a class lacks has a Row without runs."""
-    groups = {}
+    groups, networks = {}, {}
+    for record in found:
+        networks.setdefault(_training(record), set()).add(record["weights_hash"])
     for record in sorted(found, key=lambda record: [*TASKS, record["task"]].index(record["task"])):
         config = record["config"]
         section = groups.setdefault((record["task"], config["net"], config["dataset"], config["protocol"]), {})
-        variant = section.setdefault(config["forget"], {}).setdefault((config["method"], tuple(settings(record).items())), {})
+        mine = settings(record)
+        if len(networks[_training(record)]) > 1:
+            mine["weights"] = record["weights_hash"][:6]
+        variant = section.setdefault(config["forget"], {}).setdefault((config["method"], tuple(mine.items())), {})
         variant[config["train_seed"], config["seed"]] = record  # one run counts once
     return {key: _with_missing({name: _rows(variants) for name, variants in sections.items()}) for key, sections in groups.items()}
 
 
+def _training(record):
+    return tuple(record["config"][name] for name in ("net", "dataset", "train_seed"))
+
+
 def settings(record):
-    """What sets two rows of one method apart, as texts; training seeds are not, another network by the same seed is."""
+    """What sets two rows of one method apart, as texts; training seeds do not, another network by the same seed does."""
     config = record["config"]
-    own = {name: f"{value:g}" for name, value in config["set"].items()}
-    return {**{name: str(config[name]) for name in SETTINGS}, "data": record["data_hash"][:6], **own}
+    own = {name: str(value) for name, value in config["set"].items()}
+    data = record["data_hash"][:6] + record.get("test_hash", "")[:6]
+    return {**{name: str(config[name]) for name in SETTINGS}, "data": data, **own}
 
 
 def _rows(variants):
@@ -117,7 +127,7 @@ def _goal(method, key, record, variants):
         other = runs.get(key)
         if not other and method == "baseline" and record["task"] != "random":
             other = next((run for (training, _), run in runs.items() if training == key[0]), None)
-        same = dict(theirs)["b"] == str(record["config"]["b"]) and dict(theirs)["data"] == record["data_hash"][:6]
+        same = all(dict(theirs)[name] == settings(record)[name] for name in ("b", "data"))
         if name == method and other and same and other["weights_hash"] == record["weights_hash"]:
             return other
     return None

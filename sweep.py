@@ -46,7 +46,7 @@ def main(argv=None):
 
 
 def arguments(argv):
-    flags = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    flags = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
     flags.add_argument("--jobs", type=int, default=1, help="processes at a time, without --gpus (default 1)")
     flags.add_argument("--gpus", default="", metavar="0,1,2", help="this machine's GPUs by number; the lines then have -gpu")
     flags.add_argument("--jobs-per-gpu", type=int, default=1, help="processes at a time on each GPU (default 1)")

@@ -17,7 +17,7 @@ import traceback
 from dataclasses import dataclass
 from pathlib import Path
 
-from common import CannotWrite, Claimed, UserError, persist, plain_warnings
+from common import OUT_OF_MEMORY, CannotWrite, Claimed, UserError, is_out_of_memory, persist, plain_warnings
 
 SCRIPTS = ("pretrain_model", "forget_full_class_main", "forget_sub_class_main", "forget_random_main")
 
@@ -95,8 +95,11 @@ def run(job, captured=True, look=False):
         except UserError as error:
             outcome = Outcome("failed", error=str(error))
         except Exception as error:  # one broken run must not take the others with it
-            traceback.print_exc()
-            outcome = Outcome("broken", error=f"{type(error).__name__}: {error}")
+            if is_out_of_memory(error):
+                outcome = Outcome("broken", error=OUT_OF_MEMORY)
+            else:
+                traceback.print_exc()
+                outcome = Outcome("broken", error=f"{type(error).__name__}: {error}")
     outcome.printed = printed.getvalue()
     return outcome
 
@@ -164,7 +167,7 @@ def _past(jobs):
         with contextlib.suppress(UserError), contextlib.redirect_stderr(io.StringIO()):
             for record in records.read_all(folder):
                 config = record["config"]
-                found.setdefault((config["method"], *_where(config, config["gpu"])), []).append(_seconds(record))
+                found.setdefault((config["method"], *_where(config, config.get("gpu"))), []).append(_seconds(record))
     for folder in {Path(job.makes).parent for job in jobs if job.makes}:
         for path in folder.glob("[!.]*.safetensors"):
             with contextlib.suppress(UserError, KeyError):

@@ -22,7 +22,7 @@ def record(method, seed, d_r, d_f, mia, *, task="full_class", forget="7", alpha=
     return {"task": task, "config": config, "scores": {"RetainTestAcc": d_r, "Df": d_f, "MIA": mia, "TestAcc": test, "ZRF": 1},
             "seconds": {"method": seconds, "evaluation": 1, "full_importance": full}, "selected": selected, "device": "a CPU",
             "commit": commit, "collapse": [], "weights_hash": f"{training}" * 64, "data_hash": data,
-            "entropy_histogram": [3, 1, 0, 0], **({"selected_by_name": {"a": 0.1, "b": 0.2}} if selected else {})}  # fmt: skip
+            "entropy_histogram": [3, 1] + [0] * 18, **({"selected_by_name": {"a": 0.1, "b": 0.2}} if selected else {})}  # fmt: skip
 
 
 MADE = [
@@ -171,3 +171,69 @@ def test_record_path_is_determined_by_the_identity(tmp_path):
         records.path_of(tmp_path, "random", "name", identity) for identity in ({"a": 1, "b": 2}, {"b": 2, "a": 1}, {"a": 2, "b": 2})
     ]
     assert paths[0] == paths[1] != paths[2] and paths[0].parent == tmp_path / "random"
+
+
+DAMAGE = [
+    lambda r: r.update(config=None),
+    lambda r: r.update(config=[]),
+    lambda r: r.update(scores={}),
+    lambda r: r["scores"].update(MIA=None),
+    lambda r: r["scores"].update(MIA=float("nan")),
+    lambda r: r.update(seconds={}),
+    lambda r: r["seconds"].update(method=None),
+    lambda r: r.pop("commit"),
+    lambda r: r.pop("device"),
+    lambda r: r["config"].update(set="lr=1"),
+    lambda r: r["config"].update(set={"lr": "x"}),
+    lambda r: r["config"].update(train_seed=None),
+    lambda r: r.update(data_hash=None),
+    lambda r: r.update(task=[1]),
+    lambda r: r.update(task="../../evil"),
+    lambda r: r["config"].update(net="../evil"),
+    lambda r: r.update(entropy_histogram=[0] * 20),
+    lambda r: r.update(entropy_histogram=[1]),
+    lambda r: r["config"].update(forget=None),
+]
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_damaged_record_is_left_out_and_the_rest_reported(tmp_path, damage, capsys):
+    broken = record("ssd", 0, 1, 2, 3)
+    damage(broken)
+    (tmp_path / "broken.json").write_text(json.dumps(broken))
+    records.write(tmp_path / "whole.json", record("ssd", 0, 1, 2, 3))
+    assert len(records.read_all(tmp_path)) == 1 and "left out: " in capsys.readouterr().err
+
+
+def test_absurdly_nested_json_is_left_out(tmp_path):
+    (tmp_path / "deep.json").write_text("[" * 100_000)
+    with pytest.raises(UserError, match="cannot be read"):
+        records.read(tmp_path / "deep.json")
+
+
+def test_no_run_disappears_behind_another():
+    """Another network by the same training seed, settings that differ in the eighth digit: rows of their own."""
+    other = record("ssd", 0, 50, 0, 1)
+    other["weights_hash"] = "f" * 64
+    rows = cells_of(report.markdown(tables([record("ssd", 0, 90, 0, 1), other])))
+    assert sorted(row[0] for row in rows if row[0].startswith("ssd")) == ["ssd (weights 000000)", "ssd (weights ffffff)"]
+    near = [record("finetune", 0, value, 0, 1) for value in (90, 50)]
+    near[0]["config"]["set"], near[1]["config"]["set"] = {"lr": 0.01}, {"lr": 0.01000001}
+    assert {row[0] for row in cells_of(report.markdown(tables(near)))[2:4]} == {"finetune (lr 0.01)", "finetune (lr 0.01000001)"}
+
+
+def test_a_page_replaces_only_a_page(results, tmp_path):
+    path = next(results.rglob("*.json"))
+    before = path.read_bytes()
+    for target, words in ((path, "no page"), (results, "no page"), ("", "no page")):
+        with pytest.raises(UserError, match=words):
+            report.main([str(results), "--html", str(target)])
+    assert path.read_bytes() == before
+    for _ in range(2):
+        report.main([str(results), "--html", str(tmp_path / "page.html")])
+
+
+def test_tex_escapes_what_tex_reads():
+    assert report._tex("a_b^c{d}~\\$&#% ±") == (
+        "a\\_b\\textasciicircum{}c\\{d\\}\\textasciitilde{}\\textbackslash{}\\$\\&\\#\\% $\\pm$"
+    )

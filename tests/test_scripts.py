@@ -7,6 +7,7 @@ import io
 import json
 import os
 import re
+import resource
 import shutil
 import signal
 import subprocess
@@ -337,10 +338,21 @@ def test_own_settings_of_a_method(place, tmp_path):
     assert record["config"]["set"] == {"epochs": 1, "lr": 0.5} and "epochs=1" in printed
     forget(place, "full_class", *flags, "-set", "epochs=1")
     assert len(list(tmp_path.rglob("*.json"))) == 2
-    for text, words in {"epoch=1": "batch_size=128", "epochs=x": "whole number", "epochs=0": "at least 1", "lr=nan": "at least 0",
-                        "lr": "a number"}.items():  # fmt: skip
+    for text, words in {"epoch=1": "batch_size=128", "epochs=x": "whole number", "epochs=0": "between 1", "lr=nan": "between 0",
+                        "lr": "a number", "lr=1e38": "1e30", "epochs=" + "9" * 400: "1e9"}.items():  # fmt: skip
         with pytest.raises(UserError, match=words):
             forget(place, "full_class", *flags, "-set", text)
+    with pytest.raises(UserError, match="given twice"):
+        forget(place, "full_class", *flags, "-set", "lr=1", "lr=2")
+    with pytest.raises(UserError, match="take more images"):
+        forget(place, "random", "-dataset", "Digits", "-forget_perc", "1e-9", "-method", "bad_teacher", "-set", "retain_share=0")
+
+
+def test_too_little_memory_is_one_line(place, tmp_path):
+    done = call("forget_full_class_main.py", *NET, *CASES["full_class"], "-method", "unsir", "-set", "noise_images=1000000000",
+                *QUIET, "-results", tmp_path, cwd=place,
+                preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (2**35, 2**35)))  # fmt: skip
+    assert_refused(done, "memory does not suffice", "-set")
 
 
 def test_collapse_is_loud(place, tmp_path):
@@ -374,7 +386,7 @@ def test_sweep_of_several_processes_leaves_the_same_records(place, tmp_path):
 
 
 def test_two_sweeps_at_once_do_no_work_twice(tmp_path):
-    """Both want the same network and the same run: one does each, the other waits for it and finds it done."""
+    """Both want the same network and the same run: one does each, the other comes back and finds it done."""
     lines = [f"pretrain_model.py {' '.join(DIGITS)} -epochs 2", f"forget_full_class_main.py {' '.join(DIGITS)} -forget_class 7 "
              f"-method retrain -wandb disabled -results {tmp_path / 'results'}"]  # fmt: skip
     command = [sys.executable, "-W", "ignore", ROOT / "sweep.py"]
@@ -386,7 +398,7 @@ def test_two_sweeps_at_once_do_no_work_twice(tmp_path):
     assert [process.wait(300) for process in both] == [0, 0]
     for process in both:
         process.stdout.close()
-    assert printed.count("done before") == 2 and printed.count("waiting for it") >= 1
+    assert printed.count("done before") == 2 and printed.count("2 of 2 runs done") == 2
     assert len(list(tmp_path.rglob("*.json"))) == 1 and not list(tmp_path.rglob("*.lock"))
 
 
