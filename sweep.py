@@ -114,7 +114,10 @@ class Processes:
 
     def open(self):
         context = multiprocessing.get_context("spawn")
-        return ProcessPoolExecutor(1, context, workers.begin, (os.getcwd(), self.captured))
+        try:
+            return ProcessPoolExecutor(1, context, workers.begin, (os.getcwd(), self.captured))
+        except OSError as error:
+            raise UserError(f"no process can be started ({error.strerror}); make room in memory and on the disk") from error
 
     def close(self, worker):
         worker.shutdown(cancel_futures=True)
@@ -165,7 +168,7 @@ class Sweep:
         for job in list(self.waiting):
             if not self.idle:
                 break
-            if job.needs in making or time.monotonic() < job.waits_until:
+            if making.intersection(job.needs) or time.monotonic() < job.waits_until:
                 continue
             worker = self.idle.pop()
             try:

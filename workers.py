@@ -19,6 +19,7 @@ from pathlib import Path
 
 from common import OUT_OF_MEMORY, CannotWrite, Claimed, UserError, is_out_of_memory, persist, plain_warnings
 
+GOAL = ("net", "dataset", "data", "protocol", "weight_path", "forget_class", "forget_perc", "seed", "b", "results")
 SCRIPTS = ("pretrain_model", "forget_full_class_main", "forget_sub_class_main", "forget_random_main")
 
 
@@ -28,9 +29,9 @@ class Job:
 
     script: str
     argv: list
-    makes: str | None = None  # the checkpoint that it leaves
-    needs: str | None = None  # the checkpoint that it starts from
-    training: list | None = None  # flags of the pre-training that makes it, where that is known
+    makes: object = None  # what others of the sweep may wait for: a checkpoint's path, or which run retrain is the goal of
+    needs: tuple = ()  # such things; a run waits while one of them is still to be made
+    training: list | None = None  # flags of the pre-training that it needs, where that is missing
     kind: tuple | None = None  # runs of one kind take about the same time
     seconds: float | None = None  # what past runs of its kind took
     results: str | None = None  # where its record goes
@@ -123,16 +124,13 @@ def plan(commands):
     jobs = [_job(script, list(argv)) for script, argv in once]
     made = {job.makes for job in jobs}
     for job in list(jobs):
-        if job.needs and job.needs not in made and not os.path.exists(job.needs):
-            if job.training:
-                jobs.append(_job("pretrain_model", job.training))
-                made.add(job.needs)
-            else:
-                job.needs = None  # another checkpoint will do, or the run says what is wrong
+        if job.training and job.needs[0] not in made:
+            jobs.append(_job("pretrain_model", job.training))
+            made.add(job.needs[0])
     past = _past(jobs)
     for job in jobs:
         job.seconds = past.get(job.kind)
-    return sorted(jobs, key=lambda job: job.makes is None)
+    return sorted(jobs, key=lambda job: job.script != "pretrain_model")
 
 
 def _job(script, argv):
@@ -150,11 +148,16 @@ def _forget_job(script, argv):
 
     args = flags.arguments("", script[len("forget_") : -len("_main")], argv)
     named = any(word.split("=")[0] == "-weight_path" for word in argv)
-    own = args.weight_path if named else models.checkpoint_path(args.net, args.dataset, args.train_seed, args.protocol)
+    checkpoint = args.weight_path if named else models.checkpoint_path(args.net, args.dataset, args.train_seed, args.protocol)
     training = ["-net", args.net, "-dataset", args.dataset, "-data", args.data, "-seed", str(args.train_seed),
                 "-protocol", args.protocol, *["-gpu"] * args.gpu]  # fmt: skip
-    return Job(script, argv, needs=os.path.abspath(own), training=None if named or os.path.exists(args.weight_path) else training,
-               kind=(args.method, args.net, args.dataset, args.gpu), results=args.results)  # fmt: skip
+    needs, job = (os.path.abspath(checkpoint),), Job(script, argv, results=args.results)
+    job.kind = args.method, args.net, args.dataset, args.gpu
+    job.training = None if named or os.path.exists(args.weight_path) else training
+    # A run says whether it collapsed against retrain, so that one goes first: records do not depend on who was faster.
+    goal = (script, *(str(getattr(args, name, None)) for name in GOAL))
+    job.makes, job.needs = (goal, needs) if args.method == "retrain" else (None, (*needs, goal))
+    return job
 
 
 def _past(jobs):
@@ -168,7 +171,7 @@ def _past(jobs):
             for record in records.read_all(folder):
                 config = record["config"]
                 found.setdefault((config["method"], *_where(config, config.get("gpu"))), []).append(_seconds(record))
-    for folder in {Path(job.makes).parent for job in jobs if job.makes}:
+    for folder in {Path(job.makes).parent for job in jobs if job.script == "pretrain_model" and job.makes}:
         for path in folder.glob("[!.]*.safetensors"):
             with contextlib.suppress(UserError, KeyError):
                 metadata = models.read_metadata(path)

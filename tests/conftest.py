@@ -1,5 +1,6 @@
 """What the tests share: a folder of tiny images, and scripts run as a user runs them."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,8 @@ import pytest
 from PIL import Image
 
 ROOT = Path(__file__).parent.parent
+NET = ("-net", "ResNet18Slim")
+DIGITS = (*NET, "-dataset", "Digits")
 
 
 def write_images(root, classes, per_class, seed=0, size=(9, 7)):
@@ -43,3 +46,18 @@ def assert_refused(done, *words):
     assert len(lines) == 1 and lines[0].startswith("error: "), done.stderr
     for word in words:
         assert word in lines[0], lines[0]
+
+
+@pytest.fixture(scope="session")
+def place(tmp_path_factory):
+    """A folder with checkpoints of two epochs for Digits and DigitShapes."""
+    folder = tmp_path_factory.mktemp("place")
+    for dataset in ("Digits", "DigitShapes"):
+        done = call("pretrain_model.py", *NET, "-dataset", dataset, "-epochs", 2, cwd=folder)
+        assert done.returncode == 0, done.stderr
+    return folder
+
+
+def only_record(folder):
+    (path,) = folder.rglob("*.json")
+    return json.loads(path.read_text())

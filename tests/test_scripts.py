@@ -18,25 +18,13 @@ from types import SimpleNamespace
 import pytest
 import safetensors.torch
 import torch
-from conftest import ROOT, assert_refused, call, write_images
+from conftest import DIGITS, NET, ROOT, assert_refused, call, only_record, write_images
 
 import experiment
 import pretrain_model
 from common import UserError
 
-NET = ("-net", "ResNet18Slim")
-DIGITS = (*NET, "-dataset", "Digits")
 QUIET = ("-wandb", "disabled")
-
-
-@pytest.fixture(scope="module")
-def place(tmp_path_factory):
-    """A folder with checkpoints of two epochs for Digits and DigitShapes."""
-    folder = tmp_path_factory.mktemp("place")
-    for dataset in ("Digits", "DigitShapes"):
-        done = call("pretrain_model.py", *NET, "-dataset", dataset, "-epochs", 2, cwd=folder)
-        assert done.returncode == 0, done.stderr
-    return folder
 
 
 def forget(place, task, *flags, quiet=QUIET):
@@ -50,11 +38,6 @@ def forget(place, task, *flags, quiet=QUIET):
     finally:
         os.chdir(home)
     return printed.getvalue()
-
-
-def only_record(folder):
-    (path,) = folder.rglob("*.json")
-    return json.loads(path.read_text())
 
 
 CASES = {
@@ -372,59 +355,6 @@ def test_collapse_is_loud(place, tmp_path):
     assert "points below retrain's" in forget(place, "full_class", *flags, "amnesiac", "-set", "lr=0.5", "-force")
 
 
-def test_sweep_of_several_processes_leaves_the_same_records(place, tmp_path):
-    common = f"{' '.join(DIGITS)} -wandb disabled -forget_class 7"
-    lines = [f"forget_full_class_main.py {common} -method {method} -results " for method in ("amnesiac", "ssd -alpha 2")]
-    for jobs, folder in (("2", "a"), ("1", "b")):
-        done = call("sweep.py", "--jobs", jobs, cwd=place, input="\n".join(line + str(tmp_path / folder) for line in lines))
-        assert done.returncode == 0 and "2 of 2 runs done" in done.stdout, done.stderr
-    one, other = (
-        {path.name: json.loads(path.read_text())["scores"] for path in (tmp_path / name).rglob("*.json")} for name in "ab"
-    )
-    assert one == other and len(one) == 2
-    assert_refused(call("sweep.py", "--jobs", "0", cwd=place, input=""), "--jobs 0")
-
-
-def test_two_sweeps_at_once_do_no_work_twice(tmp_path):
-    """Both want the same network and the same run: one does each, the other comes back and finds it done."""
-    lines = [f"pretrain_model.py {' '.join(DIGITS)} -epochs 2", f"forget_full_class_main.py {' '.join(DIGITS)} -forget_class 7 "
-             f"-method retrain -wandb disabled -results {tmp_path / 'results'}"]  # fmt: skip
-    command = [sys.executable, "-W", "ignore", ROOT / "sweep.py"]
-    both = [subprocess.Popen(command, cwd=tmp_path, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE) for _ in range(2)]
-    for process in both:
-        process.stdin.write("\n".join(lines))
-        process.stdin.close()
-    printed = "".join(process.stdout.read() for process in both)
-    assert [process.wait(300) for process in both] == [0, 0]
-    for process in both:
-        process.stdout.close()
-    assert printed.count("done before") == 2 and printed.count("2 of 2 runs done") == 2
-    assert len(list(tmp_path.rglob("*.json"))) == 1 and not list(tmp_path.rglob("*.lock"))
-
-
-def test_a_killed_run_leaves_no_claim(place, tmp_path):
-    path = tmp_path / "x.json"
-    code = f"import common, time; claimed = common.Claim({str(path)!r}); print('held', flush=True); time.sleep(100)"
-    command, options = [sys.executable, "-c", code], {"cwd": ROOT, "stdout": subprocess.PIPE, "text": True}
-    with subprocess.Popen(command, **options) as holder:
-        assert holder.stdout.readline() == "held\n"
-        with subprocess.Popen(command, **options) as waiter:
-            assert "waiting for it" in waiter.stdout.readline()
-            holder.kill()
-            assert waiter.stdout.readline() == "held\n"
-            waiter.kill()
-
-
-def test_sweep_finishes_the_rest_after_a_failure(place, tmp_path):
-    flags = f"{' '.join(DIGITS)} -method baseline -wandb disabled -results {tmp_path}"
-    lines = ["# a comment", *(f"python forget_full_class_main.py {flags} -forget_class {digit}" for digit in (99, 7))]
-    done = call("sweep.py", cwd=place, input="\n".join(lines))
-    assert done.returncode == 1 and "1 of 2 runs done" in done.stdout and "failed: forget_full_class_main.py" in done.stderr
-    assert only_record(tmp_path)["config"]["forget"] == "7"
-    for line in ("rm -rf /", "python", "report.py 'unclosed"):
-        assert_refused(call("sweep.py", cwd=place, input=line), line.split()[0])
-
-
 @pytest.mark.skipif(torch.backends.cpu.get_cpu_capability() not in ("AVX2", "AVX512"), reason="the demo's networks need AVX2")
 def test_ssd_forgets_the_demos_two_digits(tmp_path):
     """The demo's own networks, digits and alpha: from at least 95 % to at most 5 %, at most 5 points lost on the rest."""
@@ -442,14 +372,3 @@ def test_ssd_forgets_the_demos_two_digits(tmp_path):
         before, after = (only_record(tmp_path / digit / method)["scores"] for method in ("baseline", "ssd"))
         assert before["Df"] >= 95 and after["Df"] <= 5
         assert after["RetainTestAcc"] >= before["RetainTestAcc"] - 5
-
-
-def test_grid_names_every_run_of_the_paper(tmp_path):
-    script = (ROOT / "MAIN_run_experiments.sh").read_text().replace('| "$PYTHON" sweep.py', "; exit")
-    (tmp_path / "grid.sh").write_text(script)
-    lines = subprocess.run(["bash", tmp_path / "grid.sh", "cpu"], capture_output=True, text=True).stdout.split("\n")
-    runs = [line for line in lines if line.startswith("forget_")]
-    assert len([line for line in lines if line.startswith("pretrain")]) == 7
-    methods, without_unsir, vit = 10, 9, 8  # neither UNSIR for random images nor Fisher and NTK for a ViT
-    assert len(runs) == len(set(runs)) == 3 * ((15 + 5) * methods + without_unsir + 15 * vit + vit - 1)
-    assert sum("sub_class" in line for line in runs) == 3 * 5 * (methods + vit) and not any("-gpu" in line for line in runs)

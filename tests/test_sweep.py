@@ -1,0 +1,218 @@
+"""sweep.py: the same records as fresh processes leave, whatever is killed, and whoever else is at it."""
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from conftest import DIGITS, NET, ROOT, assert_refused, call, only_record
+
+SUB = (*NET, "-dataset", "DigitShapes", "-forget_class", 7)
+GRID = [
+    " ".join(map(str, (f"forget_{task}_main.py", *flags, "-wandb", "disabled", "-method", method)))
+    for task, flags, methods in (
+        ("full_class", (*DIGITS, "-forget_class", 7), ("retrain", "baseline", "ssd -alpha 2", "amnesiac")),
+        ("full_class", (*DIGITS, "-forget_class", 3), ("ssd -alpha 2",)),
+        ("sub_class", SUB, ("ssd -alpha 2", "unsir")),
+        ("random", (*DIGITS, "-forget_perc", 0.02), ("retrain", "lfssd")),
+    )
+    for method in methods
+]
+COMMAND = [sys.executable, "-W", "ignore", str(ROOT / "sweep.py")]
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
+
+
+def records_of(folder):
+    """{file name: record without what a clock says} of a folder; every file there is whole."""
+    found = {path.name: json.loads(path.read_text()) for path in (folder / "results").rglob("*.json")}
+    for record in found.values():
+        del record["seconds"]
+    assert not [path for path in folder.rglob("*.tmp") if path.is_file()]
+    return found
+
+
+def copy_of(place, folder):
+    """A folder to run GRID in: the checkpoints alone, no I_D."""
+    shutil.copytree(place / "checkpoints", folder / "checkpoints", ignore=shutil.ignore_patterns("*importance*", "*.lock"))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def undisturbed(place, tmp_path_factory):
+    """The records of GRID, a fresh process for each run; retrain first, as the others say how they stand to it."""
+    folder = copy_of(place, tmp_path_factory.mktemp("undisturbed"))
+    for first in (True, False):
+        with ThreadPoolExecutor(2) as pool:
+            lines = [line.split() for line in GRID if ("retrain" in line) == first]
+            for done in pool.map(lambda line: call(*line, cwd=folder, env=ENVIRONMENT), lines):
+                assert done.returncode == 0, done.stderr
+    found = records_of(folder)
+    assert len(found) == len(GRID)
+    return found
+
+
+def started(folder, *flags, lines=GRID, **options):
+    """A sweep under way, in a process group of its own; its output goes to a file."""
+    with open(folder / "sweep.log", "a") as log:
+        process = subprocess.Popen([*COMMAND, *map(str, flags)], cwd=folder, text=True, stdin=subprocess.PIPE, stdout=log, stderr=log,
+                                   start_new_session=True, env=ENVIRONMENT, **options)  # fmt: skip
+    process.stdin.write("\n".join(lines))
+    process.stdin.close()
+    return process
+
+
+def wait_for(condition, seconds=100):
+    """What `condition()` gives once it is true."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if value := condition():
+            return value
+        time.sleep(0.05)
+    raise AssertionError("it never came")
+
+
+def workers_of(process):
+    """The process ids of a sweep's workers."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            parent = (folder / "stat").read_text().rsplit(")", 1)[1].split()[1]
+            if int(parent) == process.pid and b"spawn_main" in (folder / "cmdline").read_bytes():
+                found.append(int(folder.name))
+    return found
+
+
+def test_one_worker_leaves_the_records_of_fresh_processes(place, tmp_path, undisturbed):
+    folder = copy_of(place, tmp_path)
+    done = call("sweep.py", cwd=folder, input="\n".join(reversed(GRID)), env=ENVIRONMENT)  # retrain goes first nevertheless
+    assert done.returncode == 0 and f"{len(GRID)} of {len(GRID)} runs done" in done.stdout, done.stderr
+    assert records_of(folder) == undisturbed
+    again = call("sweep.py", "--dry-run", cwd=folder, input="\n".join(GRID))
+    assert f"{len(GRID)} runs: {len(GRID)} there, 0 to run, 0 wrong" in again.stdout
+
+
+def test_killed_again_and_again_a_sweep_loses_nothing(place, tmp_path, undisturbed):
+    """A worker killed in mid-run, Ctrl-C, kill -9 of the sweep itself; then the rest."""
+    folder = copy_of(place, tmp_path)
+
+    def running():
+        return list((folder / "results").rglob(".*.lock"))
+
+    sweep = started(folder, "--jobs", 2)
+    wait_for(running)
+    for worker in workers_of(sweep):
+        os.kill(worker, signal.SIGKILL)
+    wait_for(lambda: "once more: " in (folder / "sweep.log").read_text())
+    wait_for(running)
+    os.killpg(sweep.pid, signal.SIGINT)
+    assert sweep.wait(60) == 130 and "stopped; what is finished is kept" in (folder / "sweep.log").read_text()
+
+    sweep = started(folder, "--jobs", 2)
+    wait_for(running)
+    orphans = workers_of(sweep)
+    sweep.kill()
+    sweep.wait()
+    wait_for(lambda: not [pid for pid in orphans if Path(f"/proc/{pid}/cmdline").exists()], seconds=20)
+
+    sweep = started(folder, "--jobs", 2)
+    assert sweep.wait(200) == 0, (folder / "sweep.log").read_text()
+    assert records_of(folder) == undisturbed
+
+
+def test_without_retries_a_killed_worker_is_a_failure(place, tmp_path):
+    folder = copy_of(place, tmp_path)
+    sweep = started(folder, "--retries", 0, lines=GRID[:2])
+    wait_for(lambda: list((folder / "results").rglob(".*.lock")))
+    os.kill(workers_of(sweep)[0], signal.SIGKILL)
+    assert sweep.wait(100) == 1
+    log = (folder / "sweep.log").read_text()
+    assert "failed: forget_full_class_main.py" in log and "its process ended" in log and "1 of 2 runs done" in log
+
+
+def test_missing_networks_are_trained_once_and_a_dry_run_does_nothing(image_folder, tmp_path):
+    flags = f"-net ResNet18Slim -dataset Folder -data {image_folder} -forget_class dog -wandb disabled -method"
+    lines = [f"forget_full_class_main.py {flags} {method}" for method in ("baseline", "ssd -alpha 2", "baseline")]
+    lines.append(f"forget_full_class_main.py {flags} baseline -weight_path nowhere.safetensors")
+    dry = call("sweep.py", "--dry-run", cwd=tmp_path, input="\n".join(lines))
+    assert dry.returncode == 0 and dry.stdout.count("to run") == 5, dry.stdout
+    assert "4 runs: 0 there, 4 to run, 0 wrong" in dry.stdout and not (tmp_path / "results").exists()
+    assert not (tmp_path / "checkpoints").exists()
+    done = call("sweep.py", "--jobs", 2, cwd=tmp_path, input="\n".join(lines))
+    assert done.returncode == 1 and "3 of 4 runs done" in done.stdout and "no checkpoint at nowhere.safetensors" in done.stderr
+    assert done.stdout.count("of the test images right") == 1 and "about" in done.stdout
+    dry = call("sweep.py", "--dry-run", cwd=tmp_path, input="\n".join([*lines[:3], lines[0].replace("dog", "owl")]))
+    assert "3 runs: 2 there, 1 to run, 0 wrong" in dry.stdout and re.search(r"to run .*owl.* about [\d.]+ ", dry.stdout)
+
+
+def test_two_sweeps_at_once_share_the_work(place, tmp_path, undisturbed):
+    """Each does what the other is not at; in the end both have seen every run done, and each was done once."""
+    folder = copy_of(place, tmp_path)
+    both = [started(folder), started(folder)]
+    assert [sweep.wait(200) for sweep in both] == [0, 0]
+    log = (folder / "sweep.log").read_text()
+    assert log.count("  record: ") == log.count("done before") == len(GRID) and log.count("runs done") == 2
+    assert records_of(folder) == undisturbed and not list(folder.rglob("*.lock"))
+
+
+def test_a_place_that_is_full_ends_the_sweep(place, tmp_path, undisturbed):
+    """A limit on file size stands for a full disk: one error, finished records stay."""
+    folder = copy_of(place, tmp_path)
+    assert call("sweep.py", cwd=folder, input=GRID[0], env=ENVIRONMENT).returncode == 0
+    full = f"trap '' XFSZ; ulimit -f 1; exec {' '.join(COMMAND)}"
+    done = subprocess.run(["bash", "-c", full], input="\n".join(GRID), capture_output=True, text=True, cwd=folder, timeout=200,
+                          env=ENVIRONMENT)  # fmt: skip
+    assert done.returncode == 2 and done.stderr.count("error: cannot write") == 1, done.stderr
+    ((name, record),) = records_of(folder).items()
+    assert undisturbed[name] == record
+
+
+def test_a_killed_run_leaves_no_claim(tmp_path):
+    path = tmp_path / "x.json"
+    code = f"import common, time; claimed = common.Claim({str(path)!r}); print('held', flush=True); time.sleep(100)"
+    command, options = [sys.executable, "-c", code], {"cwd": ROOT, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, **options) as holder:
+        assert holder.stdout.readline() == "held\n"
+        with subprocess.Popen(command, **options) as waiter:
+            assert "waiting for it" in waiter.stdout.readline()
+            holder.kill()
+            assert waiter.stdout.readline() == "held\n"
+            waiter.kill()
+
+
+def test_the_rest_is_finished_after_a_failure(place, tmp_path):
+    flags = f"{' '.join(DIGITS)} -method baseline -wandb disabled -results {tmp_path}"
+    lines = ["# a comment", *(f"python forget_full_class_main.py {flags} -forget_class {digit}" for digit in (99, 7))]
+    lines.append(f"forget_full_class_main.py {flags} -forget_class 7 -nonsense")
+    done = call("sweep.py", cwd=place, input="\n".join(lines))
+    assert (
+        done.returncode == 1 and "1 of 3 runs done" in done.stdout and done.stderr.count("failed: forget_full_class_main.py") == 2
+    )
+    assert only_record(tmp_path)["config"]["forget"] == "7"
+
+
+def test_bad_lines_and_flags_are_refused(tmp_path):
+    for line in ("rm -rf /", "python", "report.py 'unclosed"):
+        assert_refused(call("sweep.py", cwd=tmp_path, input=line), line.split()[0])
+    for flags, words in {("--jobs", 0): "--jobs 0", ("--gpus", "0,x"): "by their numbers", ("--gpus", "1,1"): "each once",
+                         ("--gpus", 0, "--jobs", 2): "--jobs-per-gpu", ("--retries", -1): "--retries -1",
+                         ("--gpus", 0, "--ray", "auto"): "--ray"}.items():  # fmt: skip
+        assert_refused(call("sweep.py", *flags, cwd=tmp_path, input=""), words)
+
+
+def test_grid_names_every_run_of_the_paper(tmp_path):
+    script = (ROOT / "MAIN_run_experiments.sh").read_text().replace('| "$PYTHON" sweep.py', "; exit")
+    (tmp_path / "grid.sh").write_text(script)
+    lines = subprocess.run(["bash", tmp_path / "grid.sh", "cpu"], capture_output=True, text=True).stdout.split("\n")
+    runs = [line for line in lines if line.startswith("forget_")]
+    assert len([line for line in lines if line.startswith("pretrain")]) == 7
+    methods, without_unsir, vit = 10, 9, 8  # neither UNSIR for random images nor Fisher and NTK for a ViT
+    assert len(runs) == len(set(runs)) == 3 * ((15 + 5) * methods + without_unsir + 15 * vit + vit - 1)
+    assert sum("sub_class" in line for line in runs) == 3 * 5 * (methods + vit) and not any("-gpu" in line for line in runs)
