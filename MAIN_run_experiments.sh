@@ -1,9 +1,13 @@
 #!/usr/bin/env bash
 # The paper's experiments, each a command line handed to sweep.py; what is done already is not done again.
 #
-#   ./MAIN_run_experiments.sh 0       the whole grid on GPU 0
-#   ./MAIN_run_experiments.sh cpu     the same on the CPU, for the patient
-#   ./MAIN_run_experiments.sh demo    two digits, two sub-classes and a random set, on the CPU in minutes
+#   ./MAIN_run_experiments.sh 0          the whole grid on GPU 0
+#   ./MAIN_run_experiments.sh 0,1,2,3    spread over four GPUs (needs requirements-cluster.txt)
+#   ./MAIN_run_experiments.sh ray=auto   over all GPUs of a Ray cluster (auto, or host:port)
+#   ./MAIN_run_experiments.sh cpu        the same on the CPU, for the patient
+#   ./MAIN_run_experiments.sh demo       two digits, two sub-classes and a random set, on the CPU in minutes
+#
+# Flags behind it go to sweep.py: --dry-run says what is to be done and how long it takes, --jobs-per-gpu 2 shares a GPU.
 set -euo pipefail
 cd "$(dirname "$0")"
 
@@ -64,17 +68,18 @@ demo() {
   forget random $net Digits "-forget_perc $DEMO_PERC" "${DEMO_SEEDS[*]}"
 }
 
-FLAGS="" JOBS=1 BAD_TEACHER="" NTK=""
+FLAGS="" SWEEP=() BAD_TEACHER="" NTK=""
 case "${1:-}" in
-  demo) COMMON="" RESULTS=results/demo FLAGS="-wandb disabled" JOBS=2; grid=demo
+  demo) COMMON="" RESULTS=results/demo FLAGS="-wandb disabled" SWEEP=(--jobs 2); grid=demo
     BAD_TEACHER="-set batch_size=16 " NTK="-set images=50 "  # of 1,442 images 256 at a time would be 3 steps; NTK in 5 s
     # One thread and AVX2 kernels: the same networks, and so the README's numbers, on every x86 CPU.
     export OMP_NUM_THREADS=1 ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_CBWR=COMPATIBLE ;;
   cpu) COMMON="-data $(printf %q "$DATA") -protocol $PROTOCOL"; grid=paper ;;
-  [0-9]*) COMMON="-data $(printf %q "$DATA") -protocol $PROTOCOL -gpu"; export CUDA_VISIBLE_DEVICES=$1; grid=paper ;;
-  *) sed -n '2,6s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+  [0-9]*) COMMON="-data $(printf %q "$DATA") -protocol $PROTOCOL -gpu" SWEEP=(--gpus "$1"); grid=paper ;;
+  ray=?*) COMMON="-data $(printf %q "$DATA") -protocol $PROTOCOL -gpu" SWEEP=(--ray "${1#ray=}"); grid=paper ;;
+  *) sed -n '2,9s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
 esac
 status=0
-$grid | "$PYTHON" sweep.py --jobs "$JOBS" || status=$?             # a failed run does not keep the others from the report
-"$PYTHON" report.py "$RESULTS"
+$grid | "$PYTHON" sweep.py "${SWEEP[@]}" "${@:2}" || status=$?     # a failed run does not keep the others from the report
+case " $* " in *" --dry-run "*) ;; *) "$PYTHON" report.py "$RESULTS" ;; esac
 exit $status

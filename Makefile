@@ -1,12 +1,15 @@
-# make demo: see it work. make test: the whole suite. Both make .venv and install what they need into it.
+# make demo: see it work. make test: the test suite. make slow: what takes minutes more. Each makes .venv and installs into it.
 PYTHON ?= python3
 
-.PHONY: demo test lint
+.PHONY: demo test slow lint
 demo: .venv/installed
 	./MAIN_run_experiments.sh demo
 
 test: .venv/installed
-	.venv/bin/python -m pytest
+	.venv/bin/python -m pytest -m "not slow"
+
+slow: .venv/cluster
+	.venv/bin/python -m pytest -m slow
 
 lint: .venv/installed
 	.venv/bin/ruff check .
@@ -16,4 +19,8 @@ lint: .venv/installed
 	$(PYTHON) -m venv .venv
 	.venv/bin/python -m pip install --quiet --upgrade pip
 	.venv/bin/python -m pip install --quiet -r requirements.txt -r requirements-dev.txt
+	touch $@
+
+.venv/cluster: .venv/installed requirements-cluster.txt
+	.venv/bin/python -m pip install --quiet -r requirements-cluster.txt
 	touch $@

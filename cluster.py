@@ -6,6 +6,7 @@ data, checkpoints and results under the same paths, as on a shared file system.
 
 import logging
 import os
+import socket
 from pathlib import Path
 
 from common import UserError
@@ -24,6 +25,7 @@ class Cluster:
     captured = True
 
     def __init__(self, address, gpus, jobs_per_gpu):
+        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
         try:
             import ray
         except ImportError as error:
@@ -33,15 +35,23 @@ class Cluster:
         self.jobs_per_gpu = jobs_per_gpu
         where = {"address": address}
         if not address:
-            where = {"num_gpus": gpus, "num_cpus": max(os.cpu_count(), gpus * jobs_per_gpu), "include_dashboard": False}
+            where = {
+                "address": "local",
+                "num_gpus": gpus,
+                "num_cpus": max(os.cpu_count(), gpus * jobs_per_gpu),
+                "include_dashboard": False,
+            }
         variables = {name: value for name, value in os.environ.items() if name.startswith(HANDED_ON)}
         variables["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])])
-        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
         try:
+            if address and ":" in address:  # Ray itself would try for minutes
+                host, _, port = address.rpartition(":")
+                socket.create_connection((host, port), timeout=10).close()
             ray.init(**where, runtime_env={"env_vars": variables}, log_to_driver=False, logging_level=logging.ERROR)
         except Exception as error:  # Ray has many kinds
-            raise UserError(f"no Ray cluster at {address or 'this machine'}: {' '.join(str(error).split())[:300]}; start one with "
-                            "'ray start --head' and give its host:port, or auto") from error  # fmt: skip
+            said = " ".join(str(error).split())[:300]
+            raise UserError(f"no Ray cluster at {address or 'this machine'}: {said}; start one with 'ray start --head', give its "
+                            "host:port or auto, and the token that it wants") from error  # fmt: skip
         if not self.count():
             kind = "GPU" if jobs_per_gpu else f"node with {self.cores} CPU cores"
             raise UserError(f"the Ray cluster has no {kind} for a run; add a node" + ", or leave -gpu away" * bool(jobs_per_gpu))

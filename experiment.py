@@ -62,7 +62,7 @@ class Run:
     """
 
     config: dict
-    path: Path | None
+    path: Path
     split: datasets.Split
     model: torch.nn.Module | None = None
     untrained: torch.nn.Module | None = None
@@ -76,9 +76,6 @@ class Run:
 
 def prepare(args, split, ALPHA, LAMBDA):
     """The trained network and the method's settings; or the record, where the same run has left one before."""
-    if args.dry_run and not Path(args.weight_path).exists():
-        print(f"to run, once {args.weight_path} is there")
-        return Run({}, None, split)
     model, metadata, weights = _trained(args, split.full)
     takes = inspect.signature(METHODS[args.method]).parameters
     config = dict(vars(args), forget=_forgotten(args, split), train_seed=metadata.get("seed", args.train_seed))

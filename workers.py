@@ -31,6 +31,7 @@ class Job:
     argv: list
     makes: object = None  # what others of the sweep may wait for: a checkpoint's path, or which run retrain is the goal of
     needs: tuple = ()  # such things; a run waits while one of them is still to be made
+    checkpoint: str = ""  # the file that it makes or, as things stand, starts from
     training: list | None = None  # flags of the pre-training that it needs, where that is missing
     kind: tuple | None = None  # runs of one kind take about the same time
     seconds: float | None = None  # what past runs of its kind took
@@ -137,7 +138,8 @@ def _job(script, argv):
     with contextlib.suppress(UserError, SystemExit), contextlib.redirect_stdout(io.StringIO()):
         if script == "pretrain_model":
             args = importlib.import_module(script).arguments(argv)
-            return Job(script, argv, makes=os.path.abspath(args.out), kind=("training", args.net, args.dataset, args.gpu))
+            path, kind = os.path.abspath(args.out), ("training", args.net, args.dataset, args.gpu)
+            return Job(script, argv, makes=path, checkpoint=path, kind=kind)
         return _forget_job(script, argv)
     return Job(script, argv)
 
@@ -151,7 +153,7 @@ def _forget_job(script, argv):
     checkpoint = args.weight_path if named else models.checkpoint_path(args.net, args.dataset, args.train_seed, args.protocol)
     training = ["-net", args.net, "-dataset", args.dataset, "-data", args.data, "-seed", str(args.train_seed),
                 "-protocol", args.protocol, *["-gpu"] * args.gpu]  # fmt: skip
-    needs, job = (os.path.abspath(checkpoint),), Job(script, argv, results=args.results)
+    needs, job = (os.path.abspath(checkpoint),), Job(script, argv, results=args.results, checkpoint=args.weight_path)
     job.kind = args.method, args.net, args.dataset, args.gpu
     job.training = None if named or os.path.exists(args.weight_path) else training
     # A run says whether it collapsed against retrain, so that one goes first: records do not depend on who was faster.

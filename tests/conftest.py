@@ -1,8 +1,11 @@
 """What the tests share: a folder of tiny images, and scripts run as a user runs them."""
 
 import json
+import os
+import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +15,18 @@ from PIL import Image
 ROOT = Path(__file__).parent.parent
 NET = ("-net", "ResNet18Slim")
 DIGITS = (*NET, "-dataset", "Digits")
+SUB = (*NET, "-dataset", "DigitShapes", "-forget_class", 7)
+GRID = [
+    " ".join(map(str, (f"forget_{task}_main.py", *flags, "-wandb", "disabled", "-method", method)))
+    for task, flags, methods in (
+        ("full_class", (*DIGITS, "-forget_class", 7), ("retrain", "baseline", "ssd -alpha 2", "amnesiac")),
+        ("full_class", (*DIGITS, "-forget_class", 3), ("ssd -alpha 2",)),
+        ("sub_class", SUB, ("ssd -alpha 2", "unsir")),
+        ("random", (*DIGITS, "-forget_perc", 0.02), ("retrain", "lfssd")),
+    )
+    for method in methods
+]
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 
 
 def write_images(root, classes, per_class, seed=0, size=(9, 7)):
@@ -61,3 +76,32 @@ def place(tmp_path_factory):
 def only_record(folder):
     (path,) = folder.rglob("*.json")
     return json.loads(path.read_text())
+
+
+def records_of(folder):
+    """{file name: record without what a clock says} of a folder; every file there is whole."""
+    found = {path.name: json.loads(path.read_text()) for path in (folder / "results").rglob("*.json")}
+    for record in found.values():
+        del record["seconds"]
+    assert not [path for path in folder.rglob("*.tmp") if path.is_file()]
+    return found
+
+
+def copy_of(place, folder):
+    """A folder to run GRID in: the checkpoints alone, no I_D."""
+    shutil.copytree(place / "checkpoints", folder / "checkpoints", ignore=shutil.ignore_patterns("*importance*", "*.lock"))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def undisturbed(place, tmp_path_factory):
+    """The records of GRID, a fresh process for each run; retrain first, as the others say how they stand to it."""
+    folder = copy_of(place, tmp_path_factory.mktemp("undisturbed"))
+    for first in (True, False):
+        with ThreadPoolExecutor(2) as pool:
+            lines = [line.split() for line in GRID if ("retrain" in line) == first]
+            for done in pool.map(lambda line: call(*line, cwd=folder, env=ENVIRONMENT), lines):
+                assert done.returncode == 0, done.stderr
+    found = records_of(folder)
+    assert len(found) == len(GRID)
+    return found

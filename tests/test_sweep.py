@@ -1,69 +1,25 @@
 """sweep.py: the same records as fresh processes leave, whatever is killed, and whoever else is at it."""
 
 import contextlib
-import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from conftest import DIGITS, NET, ROOT, assert_refused, call, only_record
+from conftest import DIGITS, ENVIRONMENT, GRID, ROOT, assert_refused, call, copy_of, only_record, records_of
 
-SUB = (*NET, "-dataset", "DigitShapes", "-forget_class", 7)
-GRID = [
-    " ".join(map(str, (f"forget_{task}_main.py", *flags, "-wandb", "disabled", "-method", method)))
-    for task, flags, methods in (
-        ("full_class", (*DIGITS, "-forget_class", 7), ("retrain", "baseline", "ssd -alpha 2", "amnesiac")),
-        ("full_class", (*DIGITS, "-forget_class", 3), ("ssd -alpha 2",)),
-        ("sub_class", SUB, ("ssd -alpha 2", "unsir")),
-        ("random", (*DIGITS, "-forget_perc", 0.02), ("retrain", "lfssd")),
-    )
-    for method in methods
-]
 COMMAND = [sys.executable, "-W", "ignore", str(ROOT / "sweep.py")]
-ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 
 
-def records_of(folder):
-    """{file name: record without what a clock says} of a folder; every file there is whole."""
-    found = {path.name: json.loads(path.read_text()) for path in (folder / "results").rglob("*.json")}
-    for record in found.values():
-        del record["seconds"]
-    assert not [path for path in folder.rglob("*.tmp") if path.is_file()]
-    return found
-
-
-def copy_of(place, folder):
-    """A folder to run GRID in: the checkpoints alone, no I_D."""
-    shutil.copytree(place / "checkpoints", folder / "checkpoints", ignore=shutil.ignore_patterns("*importance*", "*.lock"))
-    return folder
-
-
-@pytest.fixture(scope="session")
-def undisturbed(place, tmp_path_factory):
-    """The records of GRID, a fresh process for each run; retrain first, as the others say how they stand to it."""
-    folder = copy_of(place, tmp_path_factory.mktemp("undisturbed"))
-    for first in (True, False):
-        with ThreadPoolExecutor(2) as pool:
-            lines = [line.split() for line in GRID if ("retrain" in line) == first]
-            for done in pool.map(lambda line: call(*line, cwd=folder, env=ENVIRONMENT), lines):
-                assert done.returncode == 0, done.stderr
-    found = records_of(folder)
-    assert len(found) == len(GRID)
-    return found
-
-
-def started(folder, *flags, lines=GRID, **options):
+def started(folder, *flags, lines=GRID, variables=()):
     """A sweep under way, in a process group of its own; its output goes to a file."""
     with open(folder / "sweep.log", "a") as log:
-        process = subprocess.Popen([*COMMAND, *map(str, flags)], cwd=folder, text=True, stdin=subprocess.PIPE, stdout=log, stderr=log,
-                                   start_new_session=True, env=ENVIRONMENT, **options)  # fmt: skip
+        options = {"stdin": subprocess.PIPE, "stdout": log, "stderr": log, "text": True, "start_new_session": True}
+        process = subprocess.Popen([*COMMAND, *map(str, flags)], cwd=folder, env={**ENVIRONMENT, **dict(variables)}, **options)
     process.stdin.write("\n".join(lines))
     process.stdin.close()
     return process
@@ -99,6 +55,7 @@ def test_one_worker_leaves_the_records_of_fresh_processes(place, tmp_path, undis
     assert f"{len(GRID)} runs: {len(GRID)} there, 0 to run, 0 wrong" in again.stdout
 
 
+@pytest.mark.slow
 def test_killed_again_and_again_a_sweep_loses_nothing(place, tmp_path, undisturbed):
     """A worker killed in mid-run, Ctrl-C, kill -9 of the sweep itself; then the rest."""
     folder = copy_of(place, tmp_path)

@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+# The paper's grid on a SLURM cluster; checkpoints/, data/ and results/ lie here, on a file system that all nodes share.
+#
+#   sbatch examples/slurm.sh                 two nodes with four GPUs each, one Ray cluster inside the allocation
+#   sbatch --nodes=1 --array=0-7 --gpus-per-node=1 examples/slurm.sh
+#                                            or eight jobs of one GPU, without Ray: each takes what no other is at
+#
+# Requeued, extended or cancelled: submit it again, and it goes on from what is finished.
+#SBATCH --job-name=unlearning
+#SBATCH --nodes=2
+#SBATCH --ntasks-per-node=1
+#SBATCH --gpus-per-node=4
+#SBATCH --cpus-per-task=16
+#SBATCH --time=12:00:00
+#SBATCH --requeue
+set -euo pipefail
+cd "$SLURM_SUBMIT_DIR"                              # where sbatch was called: this repository
+
+if [ -n "${SLURM_ARRAY_TASK_ID:-}" ]; then          # plain array elements share the grid among themselves
+  exec ./MAIN_run_experiments.sh 0                  # GPU 0 is the one that SLURM shows to the job
+fi
+
+export PATH="$PWD/.venv/bin:$PATH"                  # ray calls itself by its name
+export RAY_AUTH_MODE=token                          # without it everyone on these machines may run code in your name
+RAY_AUTH_TOKEN=$(python3 -c 'import secrets; print(secrets.token_hex(32))')
+export RAY_AUTH_TOKEN
+head=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
+port=$((20000 + SLURM_JOB_ID % 20000))              # of its own for each job
+# A Ray node on every machine; the grid is driven from the first, and all of it ends with the grid.
+srun --kill-on-bad-exit=0 ray symmetric-run --address "$head:$port" --min-nodes "$SLURM_JOB_NUM_NODES" \
+  -- ./MAIN_run_experiments.sh ray=auto --jobs-per-gpu 2
