@@ -162,8 +162,8 @@ h1 { font-size: 1.6rem; } h2 { margin-top: 3rem; border-top: 1px solid #ccc; pad
 .wide { overflow-x: auto; } table { border-collapse: collapse; font-size: .88rem; white-space: nowrap; margin: .5rem 0 1rem; }
 th, td { padding: .2rem .7rem; text-align: right; font-variant-numeric: tabular-nums; }
 th:first-child, td:first-child { text-align: left; position: sticky; left: 0; background: #fff; }
-thead th { border-bottom: 2px solid #111; } tr.retrain { font-weight: bold; } td:last-child { color: #b34700; }
-img { max-width: 100%; height: auto; } p { max-width: 60rem; color: #444; }
+thead th { border-bottom: 2px solid #111; } tr.retrain { font-weight: bold; } table.runs td:last-child { color: #b34700; }
+img { min-width: 44rem; max-width: 100%; height: auto; } p { max-width: 60rem; color: #444; }
 </style><h1>Unlearning report</h1>
 """
 
@@ -175,7 +175,10 @@ def page(all_tables, pictures):
         if kind == "table":
             head, *body = [[html.escape(text) for text in row] for row in content]
             rows = [f"<tr class={'retrain' if row[0] == 'retrain' else 'other'}><td>{'<td>'.join(row)}</tr>" for row in body]
-            parts.append(f"<div class=wide><table><thead><tr><th>{'<th>'.join(head)}</tr></thead>{''.join(rows)}</table></div>")
+            kind = "runs" if head[-1] == HEAD[-1] else "gaps"
+            parts.append(
+                f"<div class=wide><table class={kind}><thead><tr><th>{'<th>'.join(head)}</tr></thead>{''.join(rows)}</table></div>"
+            )
         elif kind == "note":
             parts.append(f"<p>{html.escape(content)}</p>")
         else:
@@ -187,7 +190,9 @@ def page(all_tables, pictures):
 
 
 def _images(pictures):
-    return [f'<p><img alt="figure" src="data:image/png;base64,{base64.b64encode(data).decode()}"></p>' for data in pictures]
+    return [
+        f'<div class=wide><img alt="figure" src="data:image/png;base64,{base64.b64encode(x).decode()}"></div>' for x in pictures
+    ]
 
 
 def check_page(path):
