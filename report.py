@@ -175,10 +175,8 @@ def page(all_tables, pictures):
         if kind == "table":
             head, *body = [[html.escape(text) for text in row] for row in content]
             rows = [f"<tr class={'retrain' if row[0] == 'retrain' else 'other'}><td>{'<td>'.join(row)}</tr>" for row in body]
-            kind = "runs" if head[-1] == HEAD[-1] else "gaps"
-            parts.append(
-                f"<div class=wide><table class={kind}><thead><tr><th>{'<th>'.join(head)}</tr></thead>{''.join(rows)}</table></div>"
-            )
+            table = f"<table class={'runs' if head[-1] == HEAD[-1] else 'gaps'}><thead><tr><th>{'<th>'.join(head)}</tr></thead>"
+            parts.append(f"<div class=wide>{table}{''.join(rows)}</table></div>")
         elif kind == "note":
             parts.append(f"<p>{html.escape(content)}</p>")
         else:
@@ -190,9 +188,8 @@ def page(all_tables, pictures):
 
 
 def _images(pictures):
-    return [
-        f'<div class=wide><img alt="figure" src="data:image/png;base64,{base64.b64encode(x).decode()}"></div>' for x in pictures
-    ]
+    coded = [base64.b64encode(data).decode() for data in pictures]
+    return [f'<div class=wide><img alt="figure" src="data:image/png;base64,{data}"></div>' for data in coded]
 
 
 def check_page(path):
