@@ -80,6 +80,6 @@ case "${1:-}" in
   *) sed -n '2,9s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
 esac
 status=0
-$grid | "$PYTHON" sweep.py "${SWEEP[@]}" "${@:2}" || status=$?     # a failed run does not keep the others from the report
+$grid | "$PYTHON" sweep.py ${SWEEP[@]+"${SWEEP[@]}"} "${@:2}" || status=$?  # a failed run does not keep the others from the report
 case " $* " in *" --dry-run "*) ;; *) "$PYTHON" report.py "$RESULTS" ;; esac
 exit $status

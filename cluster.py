@@ -7,6 +7,7 @@ data, checkpoints and results under the same paths, as on a shared file system.
 import logging
 import os
 import socket
+from concurrent.futures import BrokenExecutor
 from pathlib import Path
 
 from common import UserError
@@ -31,7 +32,8 @@ class Cluster:
         except ImportError as error:
             raise UserError("several GPUs and clusters need Ray: pip install -r requirements-cluster.txt") from error
         self.ray = ray
-        self.cores = 1 if jobs_per_gpu else int(os.environ.get("OMP_NUM_THREADS") or 1)
+        threads = os.environ.get("OMP_NUM_THREADS", "")
+        self.cores = int(threads) if threads.isdecimal() and not jobs_per_gpu else 1
         self.jobs_per_gpu = jobs_per_gpu
         where = {"address": address}
         if not address:
@@ -58,9 +60,12 @@ class Cluster:
 
     def count(self):
         """How many workers the nodes that are alive have room for."""
-        total = self.ray.cluster_resources()
-        room = total.get("CPU", 0) // self.cores
-        return int(min(room, total.get("GPU", 0) * self.jobs_per_gpu) if self.jobs_per_gpu else room)
+        nodes = [node["Resources"] for node in self.ray.nodes() if node["Alive"]]
+        cores, gpus = ([node.get(kind, 0) for node in nodes] for kind in ("CPU", "GPU"))
+        rooms = [int(count // self.cores) for count in cores]
+        if self.jobs_per_gpu:
+            rooms = [min(room, int(count) * self.jobs_per_gpu) for room, count in zip(rooms, gpus, strict=True)]
+        return sum(rooms)
 
     def open(self):
         share = int(10_000 / self.jobs_per_gpu) / 10_000 if self.jobs_per_gpu else 0  # as finely as Ray divides
@@ -77,9 +82,17 @@ class Worker:
     """An actor, spoken to as to an executor."""
 
     def __init__(self, ray, **resources):
+        self.ray, self.started = ray, False
         self.actor = ray.remote(**resources)(_Actor).remote(os.getcwd())
 
     def submit(self, function, *args):
+        """A Future of function(*args). BrokenExecutor where the actor died while it was idle."""
+        if self.started:
+            try:
+                self.ray.get(self.actor.call.remote(os.getpid), timeout=10)
+            except self.ray.exceptions.RayError as error:
+                raise BrokenExecutor(str(error)) from error
+        self.started = True
         return self.actor.call.remote(function, *args).future()
 
 

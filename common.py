@@ -88,7 +88,7 @@ def write_whole(path, data):
 
 def check_writable(folder):
     """Make the folder and try it, so that a run that could not keep its result fails before and not after the work."""
-    write_whole(Path(folder) / ".probe", b"")
+    write_whole(Path(folder) / ".probe", bytes(2**16))  # on a full disk an empty file is still written
     (Path(folder) / ".probe").unlink(missing_ok=True)
 
 
@@ -154,7 +154,8 @@ def sha256(*parts):
 def progress(items, what, total=None):
     """Iterate with a bar that shows itself only where the work takes longer than two seconds (in a log file: seldom)."""
     interval = 0.1 if sys.stderr.isatty() else 30
-    return tqdm(items, desc=what, total=total, delay=2, leave=False, dynamic_ncols=True, mininterval=interval)
+    hidden = bool(os.environ.get("TQDM_DISABLE"))
+    return tqdm(items, desc=what, total=total, delay=2, leave=False, dynamic_ncols=True, mininterval=interval, disable=hidden)
 
 
 def plain_warnings():

@@ -139,7 +139,7 @@ def _original_d_r(args, model, split, config, hashes):
 def _found(args, path):
     found = None if args.force else records.read(path)
     if found:
-        print(readable(found) + f"\n  done before: {path} (-force runs it again)")
+        print(records.readable(found) + f"\n  done before: {path} (-force runs it again)")
     return found
 
 
@@ -171,7 +171,7 @@ def _stored_importance(args, model, weights, split, measure):
                                              identity=identity, order=order)  # fmt: skip
         return {name: value.to(device(args)) for name, value in values.items()}, seconds
 
-    return kept("I_D", (str(args.weight_path), *identity.values(), order), stored)
+    return kept("I_D", (str(args.weight_path), *identity.values(), order, device(args)), stored)
 
 
 def _dial(args, flag, table):
@@ -234,27 +234,9 @@ def finish(run, scores, forgetting, evaluation):
     where = torch.cuda.get_device_name() if config["gpu"] else f"{platform.processor() or platform.machine()} CPU"
     record = {"task": config["task"], "config": config, "scores": scores, "collapse": collapse, "seconds": seconds, **notes,
               **run.hashes, "versions": records.versions(), "commit": records.commit(), "device": where}  # fmt: skip
-    print(readable(record))
+    print(records.readable(record))
     records.write(run.path, record)
     run.claimed.end()
     print(f"  record: {run.path}")
     mirror.log(record, config["wandb"])
     return record
-
-
-def readable(record):
-    """A record's scores for the terminal: two lines, and one for every way in which it collapsed."""
-    config, scores, seconds = record["config"], record["scores"], record["seconds"]
-    dials = f" (alpha {config['alpha']:g}, lambda {config['lambda']:g})" if config["alpha"] is not None else ""
-    parts = [f"D_r {scores['RetainTestAcc']:.2f} %", f"D_f {scores['Df']:.2f} %", f"MIA {scores['MIA']:.2f} %",
-             f"ZRF {scores['ZRF']:.3f}", f"test {scores['TestAcc']:.2f} %", f"method {seconds['method']:.3g} s"]  # fmt: skip
-    if seconds["full_importance"] is not None:
-        parts.append(f"I_D once {seconds['full_importance']:.3g} s")
-    if record["selected"] is not None:
-        parts.append(f"selected {100 * record['selected']:.3g} %")
-    dials += "".join(f" {name}={value}" for name, value in config["set"].items())
-    if "subsample" in record:
-        parts.append("on {retain} images of D_r and {forget} of D_f".format(**record["subsample"]))
-    title = f"{record['task']}: {config['net']}, {config['dataset']}, forget {config['forget']}: {config['method']}{dials}"
-    lines = [f"{title}, seed {config['seed']}", "   ".join(parts), *(f"COLLAPSED: {reason}" for reason in record["collapse"])]
-    return "\n  ".join(lines)

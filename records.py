@@ -1,5 +1,6 @@
 """One JSON file a run: where it lies, what code made it, how it is written, how all of them are read back."""
 
+import functools
 import json
 import math
 import platform
@@ -94,10 +95,29 @@ def versions():
             "scikit-learn": sklearn.__version__}  # fmt: skip
 
 
+@functools.cache
 def commit():
-    """This repository's commit, with "-dirty" behind it where files differ; None outside git."""
+    """This repository's commit, with "-dirty" behind it where files differ, when first asked; None outside git."""
     call = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"]
     try:
         return subprocess.run(call, capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return None
+
+
+def readable(record):
+    """A record's scores for the terminal: two lines, and one for every way in which it collapsed."""
+    config, scores, seconds = record["config"], record["scores"], record["seconds"]
+    dials = f" (alpha {config['alpha']:g}, lambda {config['lambda']:g})" if config["alpha"] is not None else ""
+    parts = [f"D_r {scores['RetainTestAcc']:.2f} %", f"D_f {scores['Df']:.2f} %", f"MIA {scores['MIA']:.2f} %",
+             f"ZRF {scores['ZRF']:.3f}", f"test {scores['TestAcc']:.2f} %", f"method {seconds['method']:.3g} s"]  # fmt: skip
+    if seconds["full_importance"] is not None:
+        parts.append(f"I_D once {seconds['full_importance']:.3g} s")
+    if record["selected"] is not None:
+        parts.append(f"selected {100 * record['selected']:.3g} %")
+    dials += "".join(f" {name}={value}" for name, value in config["set"].items())
+    if "subsample" in record:
+        parts.append("on {retain} images of D_r and {forget} of D_f".format(**record["subsample"]))
+    title = f"{record['task']}: {config['net']}, {config['dataset']}, forget {config['forget']}: {config['method']}{dials}"
+    lines = [f"{title}, seed {config['seed']}", "   ".join(parts), *(f"COLLAPSED: {reason}" for reason in record["collapse"])]
+    return "\n  ".join(lines)

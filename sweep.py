@@ -9,6 +9,7 @@ the end, exit code 1, and the rest is finished. Killed at any moment, the same s
 """
 
 import argparse
+import math
 import multiprocessing
 import os
 import shlex
@@ -28,13 +29,15 @@ def main(argv=None):
     args = arguments(argv)
     commands = [_parsed(line) for line in sys.stdin if line.strip() and not line.lstrip().startswith("#")]
     if args.dry_run:
-        return dry_run(workers.plan(commands))
+        return workers.dry_run(workers.plan(commands))
+    gpu = any("-gpu" in argv for _, argv in commands)
+    if not gpu and (args.gpus or args.jobs_per_gpu > 1):
+        raise UserError("--gpus and --jobs-per-gpu are for lines with -gpu, and there is none; leave them away, or take --jobs")
     if args.gpus:
         os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(args.gpus)
     if args.ray or len(args.gpus) > 1:
         from cluster import Cluster
 
-        gpu = args.gpus or any("-gpu" in argv for _, argv in commands)
         places = Cluster(args.ray, len(args.gpus), args.jobs_per_gpu if gpu else 0)
     else:
         places = Processes(args.jobs_per_gpu if args.gpus else args.jobs)
@@ -58,8 +61,8 @@ def arguments(argv):
     args.gpus = args.gpus.split(",") if args.gpus else []
     if not all(gpu.isdecimal() for gpu in args.gpus) or len(set(args.gpus)) < len(args.gpus):
         raise UserError(f"--gpus {','.join(args.gpus)}: GPUs are named by their numbers, each once, as in --gpus 0,1")
-    if args.gpus and (args.ray or args.jobs > 1):
-        raise UserError("--gpus goes neither with --ray, which knows its GPUs, nor with --jobs; take --jobs-per-gpu")
+    if (bool(args.gpus), bool(args.ray), args.jobs != 1).count(True) > 1:
+        raise UserError("take one of --jobs, --gpus and --ray; --jobs-per-gpu goes with the latter two")
     for flag, value, least in (("jobs", args.jobs, 1), ("jobs-per-gpu", args.jobs_per_gpu, 1), ("retries", args.retries, 0)):
         if value < least:
             raise UserError(f"--{flag} {value}: it must be at least {least}")
@@ -78,32 +81,6 @@ def _parsed(line):
     return script, words[1:]
 
 
-def dry_run(jobs):
-    """Print every job, whether it is there already, and how long the others should take."""
-    workers.begin(os.getcwd(), captured=True)
-    words = {"done": "there", "to do": "to run", "failed": "WRONG"}
-    left, there = [], 0
-    for job in jobs:
-        missing = job.kind and not os.path.exists(job.checkpoint)  # then nothing needs to be loaded to know
-        outcome = workers.Outcome("to do") if missing else workers.run(job, look=True)
-        there += outcome.state == "done"
-        if outcome.state == "to do":
-            left.append(job)
-        took = f"   about {_span(job.seconds)}" if outcome.state == "to do" and job.seconds is not None else ""
-        print(f"{words.get(outcome.state, 'WRONG'):7} {job}{took}{outcome.error and '   ' + outcome.error}")
-    unknown = sum(job.seconds is None for job in left)
-    hedge = f", without {unknown} of which no record tells the time" if unknown else ""
-    print(f"{len(jobs)} runs: {there} there, {len(left)} to run, {len(jobs) - there - len(left)} wrong; "
-          f"about {_span(sum(job.seconds or 0 for job in left))} for one process{hedge}")  # fmt: skip
-
-
-def _span(seconds):
-    for unit, size in (("h", 3600), ("min", 60)):
-        if seconds >= 1.5 * size:
-            return f"{seconds / size:.1f} {unit}"
-    return f"{seconds:.2g} s"
-
-
 class Processes:
     """Workers on this machine, `total` at a time. Each is a pool of one, so that one that is killed takes no other along."""
 
@@ -115,10 +92,7 @@ class Processes:
 
     def open(self):
         context = multiprocessing.get_context("spawn")
-        try:
-            return ProcessPoolExecutor(1, context, workers.begin, (os.getcwd(), self.captured))
-        except OSError as error:
-            raise UserError(f"no process can be started ({error.strerror}); make room in memory and on the disk") from error
+        return ProcessPoolExecutor(1, context, workers.begin, (os.getcwd(), self.captured))
 
     def close(self, worker):
         worker.shutdown(cancel_futures=True)
@@ -135,7 +109,7 @@ class Sweep:
         self.places, self.retries = places, retries
         self.waiting, self.idle = [], []
         self.running = {}  # future -> (worker, its job, or None while the worker starts)
-        self.done, self.failed, self.past, self.bad_starts = 0, [], {}, 0
+        self.done, self.failed, self.past, self.bad_starts, self.stuck_since = 0, [], {}, 0, time.monotonic()
 
     def run(self, commands):
         """All of them, in order as far as they need not wait for a network; returns what failed, a line each."""
@@ -149,6 +123,7 @@ class Sweep:
                 self.start_jobs()
                 if not self.running:  # all that is left is being done elsewhere, or there is no place to work
                     time.sleep(AGAIN)
+                self.say_if_stuck()
                 for future in wait(self.running, AGAIN, FIRST_COMPLETED).done:
                     self.take(future, *self.running.pop(future))
             for worker in [*self.idle, *(worker for worker, _ in self.running.values())]:
@@ -158,11 +133,22 @@ class Sweep:
         print(f"{self.done} of {self.total} runs done")
         return self.failed
 
+    def say_if_stuck(self):
+        """Once, where for half a minute no worker has found a place to start."""
+        if self.idle or any(job for _, job in self.running.values()):
+            self.stuck_since = time.monotonic()
+        elif time.monotonic() - self.stuck_since > 30:
+            self.stuck_since = math.inf
+            print("waiting for a place to work: no node is free, or none is large enough", file=sys.stderr)
+
     def open_workers(self, wanted):
         busy = sum(job is not None for _, job in self.running.values())
         for _ in range(min(self.places.count(), busy + wanted) - len(self.running) - len(self.idle)):
-            worker = self.places.open()
-            self.running[worker.submit(os.getpid)] = worker, None
+            try:
+                worker = self.places.open()
+                self.running[worker.submit(os.getpid)] = worker, None
+            except OSError as error:
+                raise UserError(f"no process can be started ({error.strerror}); make room in memory and on the disk") from error
 
     def start_jobs(self):
         making = {job.makes for job in [*self.waiting, *(job for _, job in self.running.values() if job)] if job.makes}
@@ -188,7 +174,7 @@ class Sweep:
             outcome = future.result()
         except Exception as error:  # of the worker's process or machine: workers.run() raises nothing
             outcome = workers.Outcome("broken", error="its process ended before it did (killed? out of memory?)")
-            self.bad_starts += job is None
+            self.bad_starts += job is None and not self.idle and not self.running
             if self.bad_starts > 3:
                 raise UserError(f"no worker starts: {' '.join(str(error).split())[:300]}") from error
         else:
@@ -238,7 +224,7 @@ class Sweep:
         if left and known:
             usual = statistics.mean(known.values())
             seconds = sum(known.get(job.kind, usual) for job in left) / min(len(left), max(1, self.places.count()))
-            parts.append(f"about {_span(seconds)} left")
+            parts.append(f"about {workers.span(seconds)} left")
         return f"[{', '.join(parts)}]"
 
 

@@ -4,6 +4,7 @@ Data, trained network and I_D are loaded once per process. sweep.py decides who 
 """
 
 import contextlib
+import errno
 import importlib
 import io
 import multiprocessing
@@ -71,6 +72,7 @@ def begin(folder, captured):
         sys.stdout.reconfigure(line_buffering=True)
     for script in SCRIPTS:
         importlib.import_module(script)
+    importlib.import_module("records").commit()  # of the code that this process runs, whatever the folder holds later
 
 
 def _end_with(parent):
@@ -88,14 +90,17 @@ def run(job, captured=True, look=False):
         try:
             result = importlib.import_module(job.script).main([*job.argv, "-dry_run"] if look else job.argv)
             outcome = Outcome("done", seconds=_seconds(result)) if result else Outcome("to do")
-        except SystemExit:  # -h
-            pass
+        except SystemExit as error:  # 0: -h
+            outcome = Outcome("failed", error=f"it ended with {error.code}") if error.code else outcome
         except Claimed as error:
             outcome = Outcome("claimed", error=str(error))
         except CannotWrite as error:
             outcome = Outcome("unwritable", error=str(error))
         except UserError as error:
             outcome = Outcome("failed", error=str(error))
+        except OSError as error:
+            state = "unwritable" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "broken"
+            outcome = Outcome(state, error=str(error))
         except Exception as error:  # one broken run must not take the others with it
             if is_out_of_memory(error):
                 outcome = Outcome("broken", error=OUT_OF_MEMORY)
@@ -183,3 +188,31 @@ def _past(jobs):
 
 def _where(config, gpu):
     return config["net"], config["dataset"], gpu
+
+
+def dry_run(jobs):
+    """Print every job, whether it is there already, and how long the others should take."""
+    begin(os.getcwd(), captured=True)
+    words = {"done": "there", "to do": "to run", "failed": "WRONG"}
+    left, there, made = [], 0, {job.makes for job in jobs}
+    for job in jobs:
+        # Where the network is still to be trained nothing needs to be loaded to know.
+        missing = {job.makes, *job.needs[:1]} & made - {None} and not os.path.exists(job.checkpoint)
+        outcome = Outcome("to do") if missing else run(job, look=True)
+        there += outcome.state == "done"
+        if outcome.state == "to do":
+            left.append(job)
+        took = f"   about {span(job.seconds)}" if outcome.state == "to do" and job.seconds is not None else ""
+        print(f"{words.get(outcome.state, 'WRONG'):7} {job}{took}{outcome.error and '   ' + outcome.error}")
+    unknown = sum(job.seconds is None for job in left)
+    hedge = f", without {unknown} of which no record tells the time" if unknown else ""
+    print(f"{len(jobs)} runs: {there} there, {len(left)} to run, {len(jobs) - there - len(left)} wrong; "
+          f"about {span(sum(job.seconds or 0 for job in left))} for one process{hedge}")  # fmt: skip
+
+
+def span(seconds):
+    """A duration in words."""
+    for unit, size in (("h", 3600), ("min", 60)):
+        if seconds >= 1.5 * size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.2g} s"

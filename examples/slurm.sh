@@ -17,7 +17,7 @@ set -euo pipefail
 cd "$SLURM_SUBMIT_DIR"                              # where sbatch was called: this repository
 
 if [ -n "${SLURM_ARRAY_TASK_ID:-}" ]; then          # plain array elements share the grid among themselves
-  exec ./MAIN_run_experiments.sh 0                  # GPU 0 is the one that SLURM shows to the job
+  exec ./MAIN_run_experiments.sh "${CUDA_VISIBLE_DEVICES:-0}"   # the GPU that SLURM gives to this element
 fi
 
 export PATH="$PWD/.venv/bin:$PATH"                  # ray calls itself by its name
@@ -25,7 +25,8 @@ export RAY_AUTH_MODE=token                          # without it everyone on the
 RAY_AUTH_TOKEN=$(python3 -c 'import secrets; print(secrets.token_hex(32))')
 export RAY_AUTH_TOKEN
 head=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
-port=$((20000 + SLURM_JOB_ID % 20000))              # of its own for each job
+port=$((20000 + SLURM_JOB_ID % 12000))              # of its own for each job
 # A Ray node on every machine; the grid is driven from the first, and all of it ends with the grid.
-srun --kill-on-bad-exit=0 ray symmetric-run --address "$head:$port" --min-nodes "$SLURM_JOB_NUM_NODES" \
+srun --kill-on-bad-exit=0 --cpus-per-task="$SLURM_CPUS_PER_TASK" \
+  ray symmetric-run --address "$head:$port" --min-nodes "$SLURM_JOB_NUM_NODES" --num-cpus "$SLURM_CPUS_PER_TASK" \
   -- ./MAIN_run_experiments.sh ray=auto --jobs-per-gpu 2
