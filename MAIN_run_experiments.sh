@@ -81,5 +81,5 @@ case "${1:-}" in
 esac
 status=0
 $grid | "$PYTHON" sweep.py ${SWEEP[@]+"${SWEEP[@]}"} "${@:2}" || status=$?  # a failed run does not keep the others from the report
-case " $* " in *" --dry-run "*) ;; *) "$PYTHON" report.py "$RESULTS" ;; esac
+case "$status $* " in *" --dry-run "*) ;; [01]" "*) "$PYTHON" report.py "$RESULTS" || status=1 ;; esac
 exit $status

@@ -60,7 +60,10 @@ class Cluster:
 
     def count(self):
         """How many workers the nodes that are alive have room for."""
-        nodes = [node["Resources"] for node in self.ray.nodes() if node["Alive"]]
+        try:
+            nodes = [node["Resources"] for node in self.ray.nodes() if node["Alive"]]
+        except Exception as error:  # Ray has many kinds
+            raise UserError("the Ray cluster is gone; start it again, and the same command goes on") from error
         cores, gpus = ([node.get(kind, 0) for node in nodes] for kind in ("CPU", "GPU"))
         rooms = [int(count // self.cores) for count in cores]
         if self.jobs_per_gpu:
@@ -69,7 +72,7 @@ class Cluster:
 
     def open(self):
         share = int(10_000 / self.jobs_per_gpu) / 10_000 if self.jobs_per_gpu else 0  # as finely as Ray divides
-        return Worker(self.ray, num_gpus=share, num_cpus=self.cores)
+        return Worker(self.ray, bool(self.jobs_per_gpu), num_gpus=share, num_cpus=self.cores)
 
     def close(self, worker):
         self.ray.kill(worker.actor)
@@ -81,9 +84,9 @@ class Cluster:
 class Worker:
     """An actor, spoken to as to an executor."""
 
-    def __init__(self, ray, **resources):
+    def __init__(self, ray, gpu, **resources):
         self.ray, self.started = ray, False
-        self.actor = ray.remote(**resources)(_Actor).remote(os.getcwd())
+        self.actor = ray.remote(**resources)(_Actor).remote(os.getcwd(), gpu)
 
     def submit(self, function, *args):
         """A Future of function(*args). BrokenExecutor where the actor died while it was idle."""
@@ -97,8 +100,8 @@ class Worker:
 
 
 class _Actor:
-    def __init__(self, folder):
-        begin(folder, captured=True)
+    def __init__(self, folder, gpu):
+        begin(folder, captured=True, gpu=gpu)
 
     def call(self, function, *args):
         return function(*args)

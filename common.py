@@ -1,5 +1,6 @@
 """What every other file may need: an error the user can act on, files written whole, hashes, progress bars."""
 
+import errno
 import hashlib
 import os
 import sys
@@ -135,8 +136,10 @@ def _locked(descriptor, wait=False):
 
 
 def _unlock(descriptor, lock):
-    lock.unlink(missing_ok=True)
-    os.close(descriptor)
+    try:
+        lock.unlink(missing_ok=True)
+    finally:
+        os.close(descriptor)
 
 
 def sha256(*parts):
@@ -163,6 +166,11 @@ def plain_warnings():
     warnings.formatwarning = lambda message, *_, **__: f"warning: {message}\n"
 
 
+def is_full(error):
+    """Whether an OSError says that a disk or a quota is full."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
 OUT_OF_MEMORY = "the memory does not suffice; take a smaller -b, or less of what -set asks for"
 
 
@@ -185,9 +193,14 @@ def run_script(main):
             raise
         print(f"error: {OUT_OF_MEMORY} ({str(error).splitlines()[0][:200]})", file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:
-        print("stopped; what is finished is kept, the same command goes on", file=sys.stderr)
-        sys.exit(130)
     except BrokenPipeError:  # the reader of what we print has left, as `| head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
+    except OSError as error:
+        if not is_full(error):
+            raise
+        print(f"error: {error.strerror}; make room, the same command goes on", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("stopped; what is finished is kept, the same command goes on", file=sys.stderr)
+        sys.exit(130)

@@ -117,7 +117,7 @@ def prepare(args, split, ALPHA, LAMBDA):
 
 def _trained(args, images):
     """A copy of the trained network, its metadata, and the digest of its weights."""
-    key = (args.weight_path, stamp(args.weight_path), args.net, images.name, images.digest)
+    key = (args.weight_path, stamp(args.weight_path), args.net, images.name, images.classes, images.digest)
     model, metadata, weights = kept("network", key, lambda: models.load(args.weight_path, args.net, images))
     return copy.deepcopy(model), metadata, weights
 
@@ -234,8 +234,10 @@ def finish(run, scores, forgetting, evaluation):
     where = torch.cuda.get_device_name() if config["gpu"] else f"{platform.processor() or platform.machine()} CPU"
     record = {"task": config["task"], "config": config, "scores": scores, "collapse": collapse, "seconds": seconds, **notes,
               **run.hashes, "versions": records.versions(), "commit": records.commit(), "device": where}  # fmt: skip
-    print(records.readable(record))
-    records.write(run.path, record)
+    try:
+        records.write(run.path, record)
+    finally:  # what could not be kept is at least seen
+        print(records.readable(record))
     run.claimed.end()
     print(f"  record: {run.path}")
     mirror.log(record, config["wandb"])

@@ -36,8 +36,10 @@ def log(record, mode):
             config={**config, **{k: record[k] for k in ("forget_hash", "data_hash", "commit", "selected", "collapse")}},
             settings=wandb.Settings(silent=True),
         )
-        run.log({**{name: record["scores"][name] for name in NAMES}, "MethodTime": record["seconds"]["method"]})
-        run.finish()
+        try:
+            run.log({**{name: record["scores"][name] for name in NAMES}, "MethodTime": record["seconds"]["method"]})
+        finally:
+            run.finish()  # else the next record of this process would go into this run
     except Exception as error:  # the record is written already; a mirror that fails must not fail the run
         print(f"W&B did not take this record ({type(error).__name__}: {error}); the record itself is safe")
 

@@ -34,7 +34,7 @@ def main(argv=None):
     if not gpu and (args.gpus or args.jobs_per_gpu > 1):
         raise UserError("--gpus and --jobs-per-gpu are for lines with -gpu, and there is none; leave them away, or take --jobs")
     if args.gpus:
-        os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(args.gpus)
+        os.environ["CUDA_VISIBLE_DEVICES"] = visible(args.gpus)
     if args.ray or len(args.gpus) > 1:
         from cluster import Cluster
 
@@ -69,6 +69,15 @@ def arguments(argv):
     return args
 
 
+def visible(gpus):
+    """CUDA_VISIBLE_DEVICES for GPUs by number: of those that it shows already, where a scheduler has set it."""
+    shown = os.environ.get("CUDA_VISIBLE_DEVICES")
+    names = shown.split(",") if shown else None
+    if names and max(map(int, gpus)) >= len(names):
+        raise UserError(f"--gpus {','.join(gpus)}: CUDA_VISIBLE_DEVICES shows {len(names)}; number them from 0, or unset it")
+    return ",".join(names[int(gpu)] if names else gpu for gpu in gpus)
+
+
 def _parsed(line):
     try:
         words = shlex.split(line)
@@ -95,7 +104,7 @@ class Processes:
         return ProcessPoolExecutor(1, context, workers.begin, (os.getcwd(), self.captured))
 
     def close(self, worker):
-        worker.shutdown(cancel_futures=True)
+        worker.shutdown(wait=False, cancel_futures=True)  # a broken one may never end by itself; end() sees to that
 
     def end(self):
         for process in multiprocessing.active_children():
@@ -109,14 +118,14 @@ class Sweep:
         self.places, self.retries = places, retries
         self.waiting, self.idle = [], []
         self.running = {}  # future -> (worker, its job, or None while the worker starts)
-        self.done, self.failed, self.past, self.bad_starts, self.stuck_since = 0, [], {}, 0, time.monotonic()
+        self.done, self.failed, self.past, self.bad_starts = 0, [], {}, 0
 
     def run(self, commands):
         """All of them, in order as far as they need not wait for a network; returns what failed, a line each."""
         try:
             self.open_workers(len(commands))  # they start while we plan
             self.waiting = workers.plan(commands)
-            self.total = len(self.waiting)
+            self.total, self.stuck_since = len(self.waiting), time.monotonic()
             self.past = {job.kind: [job.seconds] for job in self.waiting if job.seconds is not None}
             while self.waiting or any(job for _, job in self.running.values()):
                 self.open_workers(len(self.waiting))
@@ -139,7 +148,7 @@ class Sweep:
             self.stuck_since = time.monotonic()
         elif time.monotonic() - self.stuck_since > 30:
             self.stuck_since = math.inf
-            print("waiting for a place to work: no node is free, or none is large enough", file=sys.stderr)
+            print("no worker has started yet: is a node free, and large enough?", file=sys.stderr)
 
     def open_workers(self, wanted):
         busy = sum(job is not None for _, job in self.running.values())
@@ -174,8 +183,9 @@ class Sweep:
             outcome = future.result()
         except Exception as error:  # of the worker's process or machine: workers.run() raises nothing
             outcome = workers.Outcome("broken", error="its process ended before it did (killed? out of memory?)")
-            self.bad_starts += job is None and not self.idle and not self.running
-            if self.bad_starts > 3:
+            self.bad_starts += job is None
+            working = self.idle or any(job for _, job in self.running.values())
+            if self.bad_starts > 3 * max(1, self.places.count()) and not working:
                 raise UserError(f"no worker starts: {' '.join(str(error).split())[:300]}") from error
         else:
             self.bad_starts = 0

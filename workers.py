@@ -4,7 +4,6 @@ Data, trained network and I_D are loaded once per process. sweep.py decides who 
 """
 
 import contextlib
-import errno
 import importlib
 import io
 import multiprocessing
@@ -18,9 +17,9 @@ import traceback
 from dataclasses import dataclass
 from pathlib import Path
 
-from common import OUT_OF_MEMORY, CannotWrite, Claimed, UserError, is_out_of_memory, persist, plain_warnings
+from common import OUT_OF_MEMORY, CannotWrite, Claimed, UserError, is_full, is_out_of_memory, persist, plain_warnings
 
-GOAL = ("net", "dataset", "data", "protocol", "weight_path", "forget_class", "forget_perc", "seed", "b", "results")
+GOAL = ("net", "dataset", "protocol", "forget_perc", "seed", "b")  # what a run and its retrain have in common, with places
 SCRIPTS = ("pretrain_model", "forget_full_class_main", "forget_sub_class_main", "forget_random_main")
 
 
@@ -58,8 +57,11 @@ class Outcome:
 # ---- in the worker ----
 
 
-def begin(folder, captured):
-    """Make this process a worker in `folder`: the imports are paid, nothing outlives the sweep that has started it."""
+def begin(folder, captured, gpu=False):
+    """Make this process a worker in `folder`: the imports are paid, nothing outlives the sweep that has started it.
+
+    gpu: RuntimeError where there is none that can be used, so that a broken node takes no runs.
+    """
     os.chdir(folder)
     persist()
     plain_warnings()
@@ -72,6 +74,8 @@ def begin(folder, captured):
         sys.stdout.reconfigure(line_buffering=True)
     for script in SCRIPTS:
         importlib.import_module(script)
+    if gpu and not importlib.import_module("torch").cuda.is_available():
+        raise RuntimeError("CUDA finds no GPU that can be used")
     importlib.import_module("records").commit()  # of the code that this process runs, whatever the folder holds later
 
 
@@ -99,8 +103,9 @@ def run(job, captured=True, look=False):
         except UserError as error:
             outcome = Outcome("failed", error=str(error))
         except OSError as error:
-            state = "unwritable" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "broken"
-            outcome = Outcome(state, error=str(error))
+            outcome = Outcome("unwritable" if is_full(error) else "broken", error=str(error))
+            if outcome.state == "broken":
+                traceback.print_exc()
         except Exception as error:  # one broken run must not take the others with it
             if is_out_of_memory(error):
                 outcome = Outcome("broken", error=OUT_OF_MEMORY)
@@ -150,6 +155,7 @@ def _job(script, argv):
 
 
 def _forget_job(script, argv):
+    import datasets
     import flags
     import models
 
@@ -162,7 +168,9 @@ def _forget_job(script, argv):
     job.kind = args.method, args.net, args.dataset, args.gpu
     job.training = None if named or os.path.exists(args.weight_path) else training
     # A run says whether it collapsed against retrain, so that one goes first: records do not depend on who was faster.
-    goal = (script, *(str(getattr(args, name, None)) for name in GOAL))
+    places = (os.path.abspath(getattr(args, name)) for name in ("data", "weight_path", "results"))
+    forgotten = getattr(args, "forget_class", None)
+    goal = (script, datasets.SPELLINGS.get(forgotten, forgotten), *places, *(getattr(args, name, None) for name in GOAL))
     job.makes, job.needs = (goal, needs) if args.method == "retrain" else (None, (*needs, goal))
     return job
 
@@ -197,7 +205,7 @@ def dry_run(jobs):
     left, there, made = [], 0, {job.makes for job in jobs}
     for job in jobs:
         # Where the network is still to be trained nothing needs to be loaded to know.
-        missing = {job.makes, *job.needs[:1]} & made - {None} and not os.path.exists(job.checkpoint)
+        missing = (job.needs or (job.makes,))[0] in made - {None} and not os.path.exists(job.checkpoint)
         outcome = Outcome("to do") if missing else run(job, look=True)
         there += outcome.state == "done"
         if outcome.state == "to do":

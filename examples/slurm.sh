@@ -2,7 +2,7 @@
 # The paper's grid on a SLURM cluster; checkpoints/, data/ and results/ lie here, on a file system that all nodes share.
 #
 #   sbatch examples/slurm.sh                 two nodes with four GPUs each, one Ray cluster inside the allocation
-#   sbatch --nodes=1 --array=0-7 --gpus-per-node=1 examples/slurm.sh
+#   sbatch --nodes=1 --array=0-7 --gpus-per-node=1 --exclusive=user examples/slurm.sh
 #                                            or eight jobs of one GPU, without Ray: each takes what no other is at
 #
 # Requeued, extended or cancelled: submit it again, and it goes on from what is finished.
@@ -12,21 +12,25 @@
 #SBATCH --gpus-per-node=4
 #SBATCH --cpus-per-task=16
 #SBATCH --time=12:00:00
+#SBATCH --exclusive
+#SBATCH --no-kill
 #SBATCH --requeue
 set -euo pipefail
 cd "$SLURM_SUBMIT_DIR"                              # where sbatch was called: this repository
 
 if [ -n "${SLURM_ARRAY_TASK_ID:-}" ]; then          # plain array elements share the grid among themselves
-  exec ./MAIN_run_experiments.sh "${CUDA_VISIBLE_DEVICES:-0}"   # the GPU that SLURM gives to this element
+  exec ./MAIN_run_experiments.sh 0                  # the first of the GPUs that SLURM shows to this element
 fi
 
 export PATH="$PWD/.venv/bin:$PATH"                  # ray calls itself by its name
 export RAY_AUTH_MODE=token                          # without it everyone on these machines may run code in your name
 RAY_AUTH_TOKEN=$(python3 -c 'import secrets; print(secrets.token_hex(32))')
 export RAY_AUTH_TOKEN
-head=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
+export RAY_SYMMETRIC_RUN_CLUSTER_WAIT_TIMEOUT=300   # seconds: imports from a shared disk take a while
+first=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
+head=$(srun --nodes=1 --ntasks=1 --nodelist="$first" hostname -I | cut -d ' ' -f 1)
 port=$((20000 + SLURM_JOB_ID % 12000))              # of its own for each job
 # A Ray node on every machine; the grid is driven from the first, and all of it ends with the grid.
 srun --kill-on-bad-exit=0 --cpus-per-task="$SLURM_CPUS_PER_TASK" \
   ray symmetric-run --address "$head:$port" --min-nodes "$SLURM_JOB_NUM_NODES" --num-cpus "$SLURM_CPUS_PER_TASK" \
-  -- ./MAIN_run_experiments.sh ray=auto --jobs-per-gpu 2
+  -- ./MAIN_run_experiments.sh "ray=$head:$port" --jobs-per-gpu 2

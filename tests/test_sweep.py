@@ -7,10 +7,15 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
 from conftest import DIGITS, ENVIRONMENT, GRID, ROOT, assert_refused, call, copy_of, only_record, records_of
+
+import sweep as sweeping
+import workers
+from common import UserError
 
 COMMAND = [sys.executable, "-W", "ignore", str(ROOT / "sweep.py")]
 
@@ -174,3 +179,53 @@ def test_grid_names_every_run_of_the_paper(tmp_path):
     methods, without_unsir, vit = 10, 9, 8  # neither UNSIR for random images nor Fisher and NTK for a ViT
     assert len(runs) == len(set(runs)) == 3 * ((15 + 5) * methods + without_unsir + 15 * vit + vit - 1)
     assert sum("sub_class" in line for line in runs) == 3 * 5 * (methods + vit) and not any("-gpu" in line for line in runs)
+
+
+class NoPlace:
+    """Where no worker ever starts."""
+
+    captured, opened = True, 0
+
+    def count(self):
+        return 2
+
+    def open(self):
+        self.opened += 1
+        return self
+
+    def submit(self, function, *args):
+        future = Future()
+        future.set_exception(RuntimeError("CUDA finds no GPU"))
+        return future
+
+    def close(self, worker):
+        pass
+
+    end = dict
+
+
+def test_a_sweep_without_workers_ends_and_says_why():
+    place = NoPlace()
+    with pytest.raises(UserError, match="no worker starts: CUDA finds no GPU"):
+        sweeping.Sweep(place, 0).run([("forget_random_main", ["-h"])])
+    assert 3 < place.opened < 30
+
+
+def test_gpus_are_numbered_among_those_that_are_shown(monkeypatch):
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert sweeping.visible(["0", "2"]) == "0,2"
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,GPU-5ab")
+    assert sweeping.visible(["0"]) == "3" and sweeping.visible(["1", "0"]) == "GPU-5ab,3"
+    with pytest.raises(UserError, match="number them from 0"):
+        sweeping.visible(["2"])
+
+
+def test_runs_wait_for_the_retrain_they_are_measured_against():
+    """However its folders and its class are spelled."""
+    flags = ["-net", "ResNet18", "-dataset", "Cifar20"]
+    lines = [("ssd", "vehicle2", "./results"), ("retrain", "vehicles_2", "results"), ("ssd", "veg", "results")]
+    jobs = workers.plan([("forget_full_class_main", [*flags, "-method", method, "-forget_class", name, "-results", folder])
+                         for method, name, folder in lines])  # fmt: skip
+    training, ssd, retrain, other = jobs
+    assert training.script == "pretrain_model" and training.makes in ssd.needs and training.makes in retrain.needs
+    assert retrain.makes in ssd.needs and retrain.makes not in other.needs and retrain.makes not in retrain.needs
