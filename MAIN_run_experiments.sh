@@ -71,7 +71,7 @@ demo() {
 FLAGS="" SWEEP=() BAD_TEACHER="" NTK=""
 case "${1:-}" in
   demo) COMMON="" RESULTS=results/demo FLAGS="-wandb disabled" SWEEP=(--jobs 2); grid=demo
-    BAD_TEACHER="-set batch_size=16 " NTK="-set images=50 "  # of 1,442 images 256 at a time would be 3 steps; NTK in 5 s
+    BAD_TEACHER="-set batch_size=16 " NTK="-set images=50 "  # of 1,442 images 256 at a time would be 3 steps; NTK in seconds
     # One thread and AVX2 kernels: the same networks, and so the README's numbers, on every x86 CPU.
     export OMP_NUM_THREADS=1 ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_CBWR=COMPATIBLE ;;
   cpu) COMMON="-data $(printf %q "$DATA") -protocol $PROTOCOL"; grid=paper ;;
