@@ -186,7 +186,7 @@ class Sweep:
             self.bad_starts += job is None
             working = self.idle or any(job for _, job in self.running.values())
             if self.bad_starts > 3 * max(1, self.places.count()) and not working:
-                raise UserError(f"no worker starts: {' '.join(str(error).split())[:300]}") from error
+                raise UserError(f"no worker starts: {str(error).strip().splitlines()[-1][:300]}") from error
         else:
             self.bad_starts = 0
         if (job and outcome.state == "broken") or future.exception():
