@@ -31,13 +31,15 @@ PYTHON=${PYTHON:-python}
 
 pretrain() { echo "pretrain_model.py -net $1 -dataset $2 ${*:3} $COMMON"; }
 forget() { # script, net, data set, what to forget, seeds
-  local method seed own
+  local method seed seeds own
   for method in "${METHODS[@]}"; do
+    seeds=$5
+    case $1-$method in *_class-baseline | *_class-ssd | *_class-lfssd) seeds=${5%% *} ;; esac  # they draw no random number
     case $method in bad_teacher) own=$BAD_TEACHER ;; ntk) own=$NTK ;; *) own="" ;; esac
     case $1-$2-$method in                           # no class, no UNSIR; a ViT's 86 M weights are too many for the two
       random-*-unsir | *-ViT-fisher | *-ViT-ntk) continue ;;
     esac
-    for seed in $5; do
+    for seed in $seeds; do
       echo "forget_$1_main.py -net $2 -dataset $3 $4 -method $method $own-seed $seed -results $(printf %q "$RESULTS") $FLAGS $COMMON"
     done
   done

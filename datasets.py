@@ -186,12 +186,14 @@ class Split:
     num_classes: int
     forget_class: int | None
     whole: bool
+    train: ImageSet  # all of the data set's training images, in its order
+    test: ImageSet
 
 
 def split_class(train, test, forget_class, *, protocol=PAPER):
     """Forget one class (its name or number)."""
     label = class_number(forget_class, train.classes)
-    return _split_by_label(train, test, train.labels, test.labels, label, label, True, protocol)
+    return _split_by_label(train, test, "labels", label, label, protocol)
 
 
 def split_sub_class(train, test, forget_class, *, protocol=PAPER):
@@ -200,10 +202,11 @@ def split_sub_class(train, test, forget_class, *, protocol=PAPER):
         raise UserError(f"{train.name} has no sub-classes; take DigitShapes or Cifar20, or forget_full_class_main.py")
     fine = class_number(forget_class, train.fine_classes)
     label = int(train.labels[train.fine_labels == fine][0])
-    return _split_by_label(train, test, train.fine_labels, test.fine_labels, fine, label, False, protocol)
+    return _split_by_label(train, test, "fine_labels", fine, label, protocol)
 
 
-def _split_by_label(train, test, labels, test_labels, forgotten, forget_class, whole, protocol):
+def _split_by_label(train, test, kind, forgotten, forget_class, protocol):
+    labels, test_labels = getattr(train, kind), getattr(test, kind)
     order, test_order = torch.argsort(labels, stable=True), torch.argsort(test_labels, stable=True)
     goes, test_goes = labels[order] == forgotten, test_labels[test_order] == forgotten
     if goes.all():
@@ -213,7 +216,7 @@ def _split_by_label(train, test, labels, test_labels, forgotten, forget_class, w
     retain, forget = order[~goes], order[goes]
     full = torch.cat([retain, forget]) if protocol.full_set_ends_with_forget_set else order
     return Split(train.take(full), train.take(retain), train.take(forget), test.take(test_order[~test_goes]),
-                 test.take(test_order[test_goes]), len(train.classes), forget_class, whole)  # fmt: skip
+                 test.take(test_order[test_goes]), len(train.classes), forget_class, kind == "labels", train, test)  # fmt: skip
 
 
 def split_random(train, test, forget_perc, seed, *, protocol=PAPER):
@@ -226,7 +229,7 @@ def split_random(train, test, forget_perc, seed, *, protocol=PAPER):
     order = torch.randperm(len(train), generator=torch.Generator().manual_seed(0))  # the same whatever is forgotten
     full = torch.cat([retain, forget]) if protocol.full_set_ends_with_forget_set else order
     forget_set = train.take(forget)
-    return Split(train.take(full), train.take(retain), forget_set, test, forget_set, len(train.classes), None, False)
+    return Split(train.take(full), train.take(retain), forget_set, test, forget_set, len(train.classes), None, False, train, test)
 
 
 def class_number(asked, names):

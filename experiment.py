@@ -4,22 +4,24 @@ import copy
 import inspect
 import platform
 import time
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
 import torch
 
 import datasets
-import importances
 import metrics
 import mirror
 import models
 import records
+import store
 from common import Claim, UserError, check_writable, kept, sha256, stamp
+from images import batches
 from methods import METHODS
-from methods.ssd import full as full_importance
 from protocol import PROTOCOLS
 from training import recipe
 
@@ -32,6 +34,8 @@ def device(args):
         return torch.device("cpu")
     if args.gpu and not torch.cuda.is_available():
         raise UserError("-gpu: no CUDA device is usable here; leave -gpu away to run on the CPU")
+    if args.numerics == "tf32" and not args.gpu:
+        raise UserError("-numerics tf32 is a kind of GPU arithmetic; add -gpu, or leave it away")
     return torch.device("cuda" if args.gpu else "cpu")
 
 
@@ -70,6 +74,7 @@ class Run:
     notes: dict | None = None
     hashes: dict | None = None
     original_d_r: float | None = None  # percent
+    original_logits: Callable | None = None  # (set, its name) -> the logits of the network before it forgets
     claimed: Claim | None = None  # keeps other processes from the same run
     record: dict | None = None
 
@@ -79,7 +84,8 @@ def prepare(args, split, ALPHA, LAMBDA):
     model, metadata, weights = _trained(args, split.full)
     takes = inspect.signature(METHODS[args.method]).parameters
     config = dict(vars(args), forget=_forgotten(args, split), train_seed=metadata.get("seed", args.train_seed))
-    del config["dry_run"]
+    for flag in ("dry_run", "together"):
+        config.pop(flag, None)
     config["alpha"], config["lambda"] = (
         _dial(args, flag, table) if name in takes else _unused(args, flag)
         for flag, name, table in (("alpha", "alpha", ALPHA), ("lambda", "lam", LAMBDA))
@@ -110,16 +116,20 @@ def prepare(args, split, ALPHA, LAMBDA):
     if "full_importance" in takes:
         stored = _stored_importance(args, model, weights, split, takes["measure"].default)
         settings["full_importance"], notes["full_importance"] = stored
-    original_d_r = None if args.method == "baseline" else _original_d_r(args, model, split, config, hashes)
+
+    original_logits = partial(_stored_logits, args, model, weights)
+    original_d_r = None if args.method == "baseline" else _original_d_r(args, original_logits, split, config, hashes)
     _seed("unlearning", args.seed)
-    return Run(config, path, split, model, untrained, settings, notes, hashes, original_d_r, claimed)
+    return Run(config, path, split, model, untrained, settings, notes, hashes, original_d_r, original_logits, claimed)
 
 
 def _trained(args, images):
     """A copy of the trained network, its metadata, and the digest of its weights."""
     key = (args.weight_path, stamp(args.weight_path), args.net, images.name, images.classes, images.digest)
     model, metadata, weights = kept("network", key, lambda: models.load(args.weight_path, args.net, images))
-    return copy.deepcopy(model), metadata, weights
+    model = copy.deepcopy(model)
+    models.compute_in(model, args.numerics)
+    return model, metadata, weights
 
 
 def _named_by(takes, offered):
@@ -128,12 +138,12 @@ def _named_by(takes, offered):
     return {k: v for k, v in offered.items() if k in takes and (k != "batch_size" or own is inspect.Parameter.empty)}
 
 
-def _original_d_r(args, model, split, config, hashes):
+def _original_d_r(args, original_logits, split, config, hashes):
     """D_r of the network before it forgets, in percent: the baseline's where that was run, else measured."""
     baseline = done_by("baseline", config, hashes)
     if baseline:
         return baseline["scores"]["RetainTestAcc"]
-    return metrics.retain_accuracy(model, split, args.b, PROTOCOLS[args.protocol])
+    return metrics.retain_accuracy(original_logits(split.test, "test"), split, args.b, PROTOCOLS[args.protocol])
 
 
 def _found(args, path):
@@ -162,16 +172,33 @@ def done_by(method, config, hashes):
 
 def _stored_importance(args, model, weights, split, measure):
     """(I_D of the network, seconds that computing it took): computed the first time, kept beside the checkpoint."""
-    dials = {"batch_size": args.b, "measure": measure, "per_sample": args.importance == "sample"}
-    identity = {**dials, "weights": weights, "data": split.full.digest}
-    order = sha256(split.full.index)
+    splits = [split]
+    if args.protocol == "released":  # D's order depends on what is forgotten
+        parted = {"full_class": datasets.split_class, "sub_class": datasets.split_sub_class}.get(args.task)
+        for name in getattr(args, "together", []):
+            with suppress(UserError):  # a class that there is not: its own run says so
+                splits.append(parted(split.train, split.test, name, protocol=PROTOCOLS["released"]))
+    identity = {"weights": weights, "data": split.full.digest, "numerics": args.numerics}
+    dials = {"measure": measure, "per_sample": args.importance == "sample"}
 
     def stored():
-        values, seconds = importances.stored(lambda: full_importance(model, split, **dials), args.weight_path,
-                                             identity=identity, order=order)  # fmt: skip
+        requests = [batches(other.full, model, args.b) for other in splits]
+        values, seconds = store.importance(model, requests, args.weight_path, identity=identity, **dials)
         return {name: value.to(device(args)) for name, value in values.items()}, seconds
 
-    return kept("I_D", (str(args.weight_path), *identity.values(), order, device(args)), stored)
+    key = (str(args.weight_path), *identity.values(), *dials.values(), args.b, sha256(split.full.index), device(args))
+    return kept("I_D", key, stored)
+
+
+def _stored_logits(args, model, weights, images, what):
+    """The trained network's logits [N, C] on all images of a set, computed the first time, kept beside the checkpoint."""
+    identity = {"weights": weights, "data": images.digest, "numerics": args.numerics}
+
+    def compute():
+        return metrics.logits_of(model, images, what)
+
+    key = (str(args.weight_path), *identity.values())
+    return kept(f"{what} logits", key, lambda: store.logits(args.weight_path, what, identity, compute))
 
 
 def _dial(args, flag, table):
@@ -220,8 +247,10 @@ def _synchronize():
 
 
 def score(run, model):
-    """metrics.score by the run's protocol."""
-    return metrics.score(model, run.untrained, run.split, batch_size=run.config["b"],
+    """metrics.score by the run's protocol; of the original network the logits are kept."""
+    of = run.original_logits if run.config["method"] == "baseline" else partial(metrics.logits_of, model)
+    train, test = of(run.split.train, "training"), of(run.split.test, "test")
+    return metrics.score(train, test, run.untrained, run.split, batch_size=run.config["b"],
                          protocol=PROTOCOLS[run.config["protocol"]], notes=run.notes)  # fmt: skip
 
 

@@ -26,6 +26,7 @@ def parser(doc):
     flags.add_argument("-classes", type=int, help="checked against the data (the released scripts need it)")
     flags.add_argument("-gpu", action="store_true", help="use the GPU")
     flags.add_argument("-dry_run", action="store_true", help="say whether this is done already, and do nothing")
+    flags.add_argument("-numerics", choices=models.NUMERICS, default="fp32", help="tf32 and bf16 change results; recorded")
     flags.add_argument("-protocol", choices=list(PROTOCOLS), default="paper", help="protocol.py: where the released code departs")
     return flags
 
@@ -44,6 +45,8 @@ def arguments(doc, task, argv):
         flags.add_argument("-forget_perc", type=float, required=True, help="share of the training images, 0 to 1")
     else:
         flags.add_argument("-forget_class", required=True, help="name or number")
+        flags.add_argument("-together", nargs="+", default=[], metavar="CLASS",
+                           help="released protocol: other classes to be dampened; their I_Ds share one pass")  # fmt: skip
     flags.add_argument("-method", required=True, choices=[*METHODS, *SPELLINGS])
     flags.add_argument("-seed", type=seed, default=0, help="of the unlearning")
     flags.add_argument("-train_seed", type=seed, default=0, help="of the pre-training: which checkpoint")

@@ -78,8 +78,20 @@ def _products(g, a):
 def _factors(model, parameters, x, losses_of):
     """Yields (name, losses, samples, g, a): the gradients are g [k, b, groups, O, L] times a [b, groups, I, L] transposed.
 
-    Where a is None they are g itself, [k, b, ...].
+    Where a is None they are g itself, [k, b, ...]. A network that computes in bf16 (models.compute_in) does not here: squares
+    of single samples' gradients would keep two digits, and vmap knows no layers of mixed kinds.
     """
+    numerics = getattr(model, "numerics", None)
+    if numerics == "bf16":
+        model.numerics = "fp32"
+    try:
+        yield from _factors_in_full(model, parameters, x, losses_of)
+    finally:
+        if numerics == "bf16":
+            model.numerics = numerics
+
+
+def _factors_in_full(model, parameters, x, losses_of):
     with _recorded_calls(model) as alone, torch.no_grad():
         model(x[:1])
     with _recorded_calls(model) as calls:

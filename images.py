@@ -1,5 +1,6 @@
 """Images as whole uint8 tensors: sets and subsets of them, and the batches that networks see."""
 
+import functools
 import math
 from dataclasses import dataclass, replace
 
@@ -87,16 +88,25 @@ class Batches:
         return count - 1 if self.shuffle and count > 1 and len(self.images) % self.batch_size == 1 else count
 
     def __iter__(self):
+        parts = (torch.randperm if self.shuffle else torch.arange)(len(self.images)).split(self.batch_size)[: len(self)]
+        sizes, moves = [len(part) for part in parts], [()] * len(parts)
+        if self.augment:  # drawn for the whole pass, so that a GPU does not wait for a few numbers at every step
+            drawn = [draw(len(part), self.images.pixels.shape, self.images.augmentation) for part in parts]
+            moves = zip(*[self._there(values).split(sizes) for values in zip(*drawn, strict=True)], strict=True)
+        steps = zip(self._there(parts).split(sizes), moves, strict=True)
+        for positions, move in progress(steps, self.what, len(parts)) if self.what else steps:
+            yield self.batch(positions, *move)
+
+    def _there(self, parts):
+        return torch.cat(parts).to(self.images.pixels.device)
+
+    def batch(self, positions, *move):
+        """(x, y) of the images at `positions` (int64 [B]) of the set, augmented where they are told how to move."""
         images = self.images
-        order = torch.randperm(len(images)) if self.shuffle else torch.arange(len(images))
-        order = order.to(images.index.device)
-        steps = range(len(self))
-        for step in progress(steps, self.what) if self.what else steps:
-            positions = order[step * self.batch_size : (step + 1) * self.batch_size]
-            x = images.pixels[images.index[positions]]
-            if self.augment:
-                x = augmented(x, images.augmentation)
-            yield normalised(x.to(self.device), self.size), images.labels[positions].to(self.device)
+        x = images.pixels[images.index[positions]]
+        if move:
+            x = crop_flip_rotate(x, *move, images.augmentation.crop, images.augmentation.padding)
+        return normalised(x.to(self.device), self.size), images.labels[positions].to(self.device)
 
 
 def batches(images, model, batch_size, *, shuffle=False, augment=False, what=""):
@@ -111,21 +121,25 @@ def batches(images, model, batch_size, *, shuffle=False, augment=False, what="")
 
 def normalised(x, size):
     """[B, 3, H, W] uint8 -> [B, 3, size, size] float32: to [0, 1], normalise, resize (bilinear, antialiased)."""
-    mean, std = (torch.tensor(v, device=x.device).view(1, 3, 1, 1) for v in (MEAN, STD))
+    mean, std = _statistics(x.device)
     x = (x.float() / 255 - mean) / std
     if x.shape[-2:] != (size, size):
         x = F.interpolate(x, size=(size, size), mode="bilinear", antialias=True, align_corners=False)
     return x
 
 
-def augmented(x, augmentation):
-    """A random crop, flip and rotation of each image: [B, 3, H, W] uint8 -> [B, 3, crop, crop] uint8."""
-    a, (count, _, height, width) = augmentation, x.shape
+@functools.cache
+def _statistics(device):
+    return [torch.tensor(values, device=device).view(1, 3, 1, 1) for values in (MEAN, STD)]
+
+
+def draw(count, shape, augmentation):
+    """How `count` images of [..., H, W] `shape` are to move, at random: (top, left, flip, degrees) for crop_flip_rotate."""
+    a, (height, width) = augmentation, shape[-2:]
     top = torch.randint(height + 2 * a.padding - a.crop + 1, (count,))
     left = torch.randint(width + 2 * a.padding - a.crop + 1, (count,))
     flip = torch.rand(count) < 0.5 if a.flip else torch.zeros(count, dtype=torch.bool)
-    degrees = (2 * torch.rand(count, dtype=torch.float64) - 1) * a.degrees
-    return crop_flip_rotate(x, top, left, flip, degrees, a.crop, a.padding)
+    return top, left, flip, (2 * torch.rand(count, dtype=torch.float64) - 1) * a.degrees
 
 
 def crop_flip_rotate(x, top, left, flip, degrees, crop, padding):

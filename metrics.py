@@ -1,4 +1,4 @@
-"""How well a network has forgotten: accuracies, membership inference, zero retrain forgetting; all from one pass."""
+"""How well a network has forgotten: accuracies, membership inference, zero retrain forgetting; all from one store of logits."""
 
 import math
 
@@ -9,6 +9,8 @@ from common import UserError
 from images import batches
 from protocol import PAPER
 from training import predict
+
+BATCH = (64, 1024)  # of images scored at a time: on a CPU what its cache holds, on a GPU
 
 
 def accuracy(logits, labels):
@@ -65,50 +67,50 @@ def mia(member_entropy, nonmember_entropy, forget_entropy):
     return 100 * float(attack.predict(forget[:, None].numpy()).mean())
 
 
-def score(model, untrained, split, *, batch_size, protocol=PAPER, notes=None):
-    """All scores of a network after unlearning: every image goes through it once.
+def logits_of(model, images, what=""):
+    """The logits [N, C] of every image of a set, in its order; what: a name for the progress bar, none where it is empty."""
+    size = BATCH[next(model.parameters()).device.type == "cuda"]
+    return predict(model, batches(images, model, size, what=what and f"scoring {what}"))
+
+
+def picked(logits, images, part):
+    """Of `logits` [N, C] of the set `images`, whose index ascends, those of its subset `part`."""
+    return logits[torch.searchsorted(images.index, part.index).to(logits.device)]
+
+
+def score(train_logits, test_logits, untrained, split, *, batch_size, protocol=PAPER, notes=None):
+    """All scores of a network after unlearning, from its logits [N, C] on split.train and split.test.
 
     untrained: a network that has learned nothing, for ZRF. batch_size: the task's, which the released protocol's
     accuracy and ZRF depend on. notes["entropy_histogram"]: counts of D_f's training images by entropy.
     Returns {TestAcc, RetainTestAcc, Df, MIA in percent, ZRF in [1 - ln 2, 1]}.
-    Raises UserError where the network's outputs are not finite.
+    Raises UserError where the logits are not finite.
     """
-    parts = {name: getattr(split, name) for name in ("retain", "forget", "retain_test", "forget_test")}
-    random_task = parts["forget_test"] is parts["forget"]
-    if random_task:
-        del parts["forget_test"]
-    logits = {name: predict(model, batches(part, model, 256, what=f"scoring {name}")) for name, part in parts.items()}
-    if not all(torch.isfinite(values).all() for values in logits.values()):
+    if not all(torch.isfinite(values).all() for values in (train_logits, test_logits)):
         raise UserError("the network's outputs are not finite after unlearning: the method diverged; soften its settings")
-    if random_task:
-        logits["forget_test"], logits["test"], labels = logits["forget"], logits["retain_test"], split.retain_test.labels
-    else:  # the whole test set, in its own order
-        order = torch.cat([split.retain_test.index, split.forget_test.index]).argsort().to(logits["retain"].device)
-        logits["test"] = torch.cat([logits["retain_test"], logits["forget_test"]])[order]
-        labels = torch.cat([split.retain_test.labels, split.forget_test.labels])[order.to(split.forget_test.labels.device)]
-
-    def share_right(values, labels):
-        return _share_right(values, labels, batch_size, protocol)
-
+    retain, forget = (picked(train_logits, split.train, part) for part in (split.retain, split.forget))
+    forget_test = forget if split.forget_test is split.forget else picked(test_logits, split.test, split.forget_test)
     if notes is not None:
-        notes["entropy_histogram"] = entropy_histogram(logits["forget"])
-    released_zrf = protocol.zrf_by_elementwise_kl
-    base = batches(split.forget_test, untrained, batch_size if released_zrf else 256, what="scoring untrained")
+        notes["entropy_histogram"] = entropy_histogram(forget)
+    if protocol.zrf_by_elementwise_kl:  # by the statistics of the task's batches
+        base = predict(untrained, batches(split.forget_test, untrained, batch_size), train_mode=True)
+    else:
+        base = logits_of(untrained, split.forget_test)
     return {
-        "TestAcc": share_right(logits["test"], labels),
-        "RetainTestAcc": share_right(logits["retain_test"], split.retain_test.labels),
-        "Df": share_right(logits["forget_test"], split.forget_test.labels),
-        "MIA": mia(entropy(logits["retain"]), entropy(logits["test"]), entropy(logits["forget"])),
-        "ZRF": zrf(logits["forget_test"], predict(untrained, base, train_mode=released_zrf), elementwise_kl=released_zrf),
+        "TestAcc": share_right(test_logits, split.test.labels, batch_size, protocol),
+        "RetainTestAcc": retain_accuracy(test_logits, split, batch_size, protocol),
+        "Df": share_right(forget_test, split.forget_test.labels, batch_size, protocol),
+        "MIA": mia(entropy(retain), entropy(test_logits), entropy(forget)),
+        "ZRF": zrf(forget_test, base, elementwise_kl=protocol.zrf_by_elementwise_kl),
     }
 
 
-def retain_accuracy(model, split, batch_size, protocol=PAPER):
-    """RetainTestAcc alone, as `score` takes it, in percent."""
-    logits = predict(model, batches(split.retain_test, model, 256, what="scoring the original"))
-    return _share_right(logits, split.retain_test.labels, batch_size, protocol)
+def retain_accuracy(test_logits, split, batch_size, protocol=PAPER):
+    """RetainTestAcc alone, in percent."""
+    return share_right(picked(test_logits, split.test, split.retain_test), split.retain_test.labels, batch_size, protocol)
 
 
-def _share_right(logits, labels, batch_size, protocol):
+def share_right(logits, labels, batch_size, protocol):
+    """Accuracy in percent as the protocol takes it."""
     labels = labels.to(logits.device)
     return accuracy_of_batches(logits, labels, batch_size) if protocol.accuracy_averages_batches else accuracy(logits, labels)

@@ -1,29 +1,82 @@
-"""The networks, their checkpoints, and fresh copies of them."""
+"""The networks, the numbers they compute with, their checkpoints, and fresh copies of them."""
 
+import functools
 import io
 import json
 import logging
 import os
+import warnings
+from contextlib import suppress
 from pathlib import Path
 
 import safetensors
 import safetensors.torch
 import torch
 from torch import nn
-from torchvision.models.resnet import BasicBlock
 
 from common import UserError, sha256, write_whole
 
 VIT_WEIGHTS = "google/vit-base-patch16-224"
+NUMERICS = ("fp32", "tf32", "bf16")
+
+
+def compute_in(model, numerics):
+    """Let `model` compute in fp32, in bf16 (autocast; weights, losses and logits stay float32), or on a GPU in TF32.
+
+    TF32 belongs to the process, not to the model: left alone, NVIDIA's convolutions use it and its matrix products do not.
+    """
+    model.numerics = numerics
+    precision = "tf32" if numerics == "tf32" else "ieee"
+    torch.backends.cuda.matmul.fp32_precision = torch.backends.cudnn.conv.fp32_precision = precision
+    with suppress(OSError):
+        if numerics == "bf16" and not torch.cuda.is_available() and "bf16" not in Path("/proc/cpuinfo").read_text():
+            warnings.warn("this CPU has no instructions for bf16: it is many times slower here than fp32", stacklevel=2)
+
+
+def in_its_numerics(forward):
+    """A network's forward() as compute_in() wants it; the logits are float32 in any case."""
+
+    @functools.wraps(forward)
+    def wrapped(self, x):
+        if self.numerics != "bf16":
+            return forward(self, x)
+        with torch.autocast(x.device.type, torch.bfloat16):
+            return forward(self, x).float()
+
+    return wrapped
+
+
+class BasicBlock(nn.Module):
+    """Two 3x3 convolutions beside a shortcut: torchvision's, whose import takes as long as torch's own."""
+
+    def __init__(self, before, after, stride):
+        super().__init__()
+        self.conv1 = nn.Conv2d(before, after, 3, stride, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(after)
+        self.conv2 = nn.Conv2d(after, after, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(after)
+        self.downsample = None
+        if stride != 1:
+            self.downsample = nn.Sequential(nn.Conv2d(before, after, 1, bias=False), nn.BatchNorm2d(after))
+
+    def forward(self, x):
+        # Every other pixel, then a 1x1 convolution: what one of stride 2 does. Channels last, oneDNN gives that one's weights
+        # wrong gradients on CPUs without AVX-512 (torch 2.14: 50 % off, or memory overwritten).
+        shortcut = x if self.downsample is None else self.downsample(x[:, :, ::2, ::2])
+        x = self.bn2(self.conv2(torch.relu_(self.bn1(self.conv1(x)))))
+        x += shortcut
+        return torch.relu_(x)
 
 
 class ResNet18(nn.Module):
     """ResNet18 for small images: torchvision's with a 3x3 stem of stride 1 and no max-pool (He et al., CVPR 2016).
 
-    Names and order of the parameters are torchvision's; 11,220,132 of them at 100 classes and width 64.
+    Names and order of the parameters are torchvision's; 11,220,132 of them at 100 classes and width 64. Tensors lie
+    channels last, which convolutions like on a CPU and on a GPU.
     """
 
     input_size = None  # takes images of any size as they come
+    numerics = "fp32"
 
     def __init__(self, num_classes, width=64):
         super().__init__()
@@ -38,16 +91,15 @@ class ResNet18(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        self.to(memory_format=torch.channels_last)
 
     @staticmethod
     def _stage(before, after, stride):
-        shortcut = None
-        if stride != 1:
-            shortcut = nn.Sequential(nn.Conv2d(before, after, 1, stride, bias=False), nn.BatchNorm2d(after))
-        return nn.Sequential(BasicBlock(before, after, stride, shortcut), BasicBlock(after, after))
+        return nn.Sequential(BasicBlock(before, after, stride), BasicBlock(after, after, 1))
 
+    @in_its_numerics
     def forward(self, x):  # [B, 3, H, W] -> [B, C]
-        x = torch.relu(self.bn1(self.conv1(x)))
+        x = torch.relu_(self.bn1(self.conv1(x.contiguous(memory_format=torch.channels_last))))
         x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
         return self.fc(x.mean(dim=(2, 3)))
 
@@ -58,6 +110,8 @@ class ViT(nn.Module):
     `backbone` is "pretrained" (ViT-B/16 at 224 with ImageNet's weights), "random" (the same, untrained), or a
     transformers.ViTConfig for one of another size, untrained.
     """
+
+    numerics = "fp32"
 
     def __init__(self, num_classes, backbone="pretrained"):
         super().__init__()
@@ -82,6 +136,7 @@ class ViT(nn.Module):
                 "or copy the cache from a machine that has it (HF_HOME), or take -vit_init random"
             ) from error
 
+    @in_its_numerics
     def forward(self, x):  # [B, 3, S, S] -> [B, C]
         return self.final(self.base(pixel_values=x).last_hidden_state[:, 0])
 
@@ -103,7 +158,7 @@ def create(net, num_classes, vit_init="pretrained"):
 
 def fresh(model):
     """The network as `model`'s training started: new random weights (ViT: its backbone as before, a new head)."""
-    return type(model)(**model.arguments).to(next(model.parameters()).device)
+    return _another(model, model.arguments)
 
 
 def untrained(model, pretrained_vit=False):
@@ -111,7 +166,13 @@ def untrained(model, pretrained_vit=False):
     arguments = dict(model.arguments)
     if arguments.get("backbone") == "pretrained" and not pretrained_vit:
         arguments["backbone"] = "random"
-    return type(model)(**arguments).to(next(model.parameters()).device)
+    return _another(model, arguments)
+
+
+def _another(model, arguments):
+    network = type(model)(**arguments).to(next(model.parameters()).device)
+    network.numerics = model.numerics
+    return network
 
 
 def checkpoint_path(net, dataset, seed, protocol="paper"):

@@ -63,6 +63,7 @@ def main(argv=None):
         return done
     torch.manual_seed(args.seed)
     model = models.create(args.net, len(train.classes), args.vit_init).to(experiment.device(args))
+    models.compute_in(model, args.numerics)
     key = sha256(str(sorted(metadata.items())))[:8]  # another recipe never goes on from this one's state
     keep, best = (args.out.with_name(f".{args.out.stem}-{key}{end}") for end in (".partial", "-best.safetensors"))
     accuracy_reached, seconds_per_epoch = learn(model, train, test, how, args, keep, best)
@@ -87,7 +88,7 @@ def chosen_recipe(args):
             if name == "epochs":
                 how["milestones"] = [round(milestone * value / how["epochs"]) for milestone in how["milestones"]]
             how[name] = value
-    return how
+    return how | {"numerics": args.numerics}
 
 
 def finished(args, metadata):

@@ -7,6 +7,7 @@ import platform
 import re
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 from common import UserError, sha256, write_whole
@@ -51,7 +52,7 @@ def _is_sound(record):
     numbers = [*(scores[name] for name in SCORES), seconds["method"], seconds["evaluation"], *config["set"].values(), *counts,
                *(value for value in (seconds["full_importance"], record["selected"]) if value is not None),
                *record.get("selected_by_name", {}).values()]  # fmt: skip
-    words = [*(config[name] for name in ("net", "dataset", "protocol", "method")), record["task"]]
+    words = [*(config[name] for name in ("net", "dataset", "protocol", "method", "numerics")), record["task"]]
     return (
         all(type(number) in (int, float) and math.isfinite(number) for number in numbers)
         and all(re.fullmatch(r"\w+", word) for word in words)
@@ -87,12 +88,7 @@ def collapse(scores, original_d_r, retrained_d_f):
 
 def versions():
     """Those that a number may depend on."""
-    import sklearn
-    import torch
-    import torchvision
-
-    return {"python": platform.python_version(), "torch": torch.__version__, "torchvision": torchvision.__version__,
-            "scikit-learn": sklearn.__version__}  # fmt: skip
+    return {"python": platform.python_version(), **{name: version(name) for name in ("torch", "torchvision", "scikit-learn")}}
 
 
 @functools.cache

@@ -36,13 +36,11 @@ def importance(model, batches, *, measure="fisher", per_sample=False):
     parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
     total = {name: torch.zeros_like(p) for name, p in model.named_parameters()}
     device = next(iter(total.values())).device
-    gradients = _of_samples if per_sample else _of_batch_mean
+    add = _add_samples if per_sample else _add_batch_mean
     count = 0
     with _eval_mode(model):
         for x, y in batches:
-            x, y = x.to(device), y.to(device)
-            for name, value in gradients(model, parameters, x, y, measure):
-                total[name] += value
+            add(total, model, parameters, x.to(device), y.to(device), measure)
             count += len(y) if per_sample else 1
     if count == 0:
         raise ValueError("there are no batches to take importances from")
@@ -129,13 +127,19 @@ LOSSES = {
 POWER = {"fisher": 2, "norm": 1, "true_fisher": 2}
 
 
-def _of_batch_mean(model, parameters, x, y, measure):
-    """(name, size of the gradient of the batch's mean loss), parameter by parameter."""
+def _add_batch_mean(total, model, parameters, x, y, measure):
+    """Add the size of the gradient of the batch's mean loss, all parameters at once."""
     loss = LOSSES[measure](model(x), y).mean()
     gradients = torch.autograd.grad(loss, parameters.values(), allow_unused=True)
-    return [(name, g.abs() ** POWER[measure]) for name, g in zip(parameters, gradients, strict=True) if g is not None]
+    found = {name: g for name, g in zip(parameters, gradients, strict=True) if g is not None}
+    sums, gradients = [total[name] for name in found], list(found.values())
+    if POWER[measure] == 2:
+        torch._foreach_addcmul_(sums, gradients, gradients)
+    else:
+        torch._foreach_add_(sums, torch._foreach_abs(gradients))
 
 
-def _of_samples(model, parameters, x, y, measure):
-    """(name, sum over samples of the size of each one's own gradient), parameter by parameter."""
-    return per_sample_sums(model, parameters, x, lambda logits, at: LOSSES[measure](logits, y[at]), POWER[measure])
+def _add_samples(total, model, parameters, x, y, measure):
+    """Add the size of each sample's own gradient, parameter by parameter."""
+    for name, value in per_sample_sums(model, parameters, x, lambda logits, at: LOSSES[measure](logits, y[at]), POWER[measure]):
+        total[name] += value

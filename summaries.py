@@ -13,7 +13,7 @@ import records
 
 SCORES = {"D_r %": "RetainTestAcc", "D_f %": "Df", "MIA %": "MIA"}
 TASKS = {"full_class": "one class", "sub_class": "one sub-class", "random": "random images"}
-SETTINGS = ("b", "alpha", "lambda", "importance")
+SETTINGS = ("b", "alpha", "lambda", "importance", "numerics")
 FIRST = {"retrain": 0, "baseline": 1}  # the rest by name
 
 
@@ -34,9 +34,9 @@ class Row:
     method: str
     runs: tuple  # records, of one training seed or several
     values: dict  # {column: Spread}: D_r %, D_f %, MIA %, seconds, I_D s, selected %
-    deterministic: bool  # nothing in it depends on the unlearning seed, and n > 1 shows it
+    deterministic: bool  # nothing in it depends on the unlearning seed
     gaps: dict  # {column: (mean, low, high) of the differences to the retrain of the same seeds}, ends None for one pair
-    pairs: int  # how many runs have a retrain of their own seeds
+    pairs: int  # runs with the retrain of their own seeds; a deterministic run stands beside those of all unlearning seeds
     distance: float | None  # mean over runs and scores of |difference to retrain|, points
     tug_of_war: float | None  # mean over runs of (1 - |D_r gap|) (1 - |D_f gap|) (1 - |test gap|), 0 to 1
     speed_up: float | None  # retrain's seconds over the method's, over the same pairs
@@ -105,38 +105,37 @@ def _rows(variants):
 
 
 def _row(label, method, runs, variants):
-    goals = {key: _goal("retrain", key, record, variants) for key, record in runs.items()}
-    pairs = [(record, goals[key]) for key, record in runs.items() if goals[key]]
+    deterministic = _deterministic(runs)
+    once = {training: record for (training, _), record in runs.items()}.values() if deterministic else runs.values()
+    pairs = [(record, goal) for record in once for goal in _others("retrain", record, variants, any_seed=deterministic)]
     gaps = {name: [run["scores"][score] - goal["scores"][score] for run, goal in pairs] for name, score in SCORES.items()}
     tests = [run["scores"]["TestAcc"] - goal["scores"]["TestAcc"] for run, goal in pairs]
     wars = [(1 - abs(r) / 100) * (1 - abs(f) / 100) * (1 - abs(t) / 100)
             for r, f, t in zip(gaps["D_r %"], gaps["D_f %"], tests, strict=True)]  # fmt: skip
     seconds = [sum(run["seconds"]["method"] for run in part) for part in (list(zip(*pairs, strict=True)) or ((), ()))]
     return Row(
-        label, method, tuple(runs.values()), _values(runs), _deterministic(runs),
+        label, method, tuple(runs.values()), _values(runs), deterministic,
         {name: interval(values) for name, values in gaps.items() if values}, len(pairs),
         statistics.fmean(abs(value) for values in gaps.values() for value in values) if pairs else None,
         statistics.fmean(wars) if pairs else None, seconds[1] / seconds[0] if seconds[0] else None,
-        sum(bool(_collapse(record, goals[key], variants)) for key, record in runs.items()),
+        sum(bool(_collapse(record, variants)) for record in runs.values()),
     )  # fmt: skip
 
 
-def _goal(method, key, record, variants):
-    """The method's record by the same data, batch size and seeds (of a class's baseline: any unlearning seed), or None."""
-    for (name, theirs), runs in variants.items():
-        other = runs.get(key)
-        if not other and method == "baseline" and record["task"] != "random":
-            other = next((run for (training, _), run in runs.items() if training == key[0]), None)
-        same = all(dict(theirs)[name] == settings(record)[name] for name in ("b", "data"))
-        if name == method and other and same and other["weights_hash"] == record["weights_hash"]:
-            return other
-    return None
+def _others(method, record, variants, any_seed):
+    """The method's records by the same network, data, batch size and numerics, by the same unlearning seed or by any."""
+    mine, config = settings(record), record["config"]
+    return [other for (name, theirs), runs in variants.items() for (training, seed), other in runs.items()
+            if name == method and training == config["train_seed"] and (any_seed or seed == config["seed"])
+            and other["weights_hash"] == record["weights_hash"]
+            and all(dict(theirs)[k] == mine[k] for k in ("b", "data", "numerics"))]  # fmt: skip
 
 
-def _collapse(record, retrain, variants):
-    baseline = _goal("baseline", (record["config"]["train_seed"], record["config"]["seed"]), record, variants)
-    original = baseline and baseline["scores"]["RetainTestAcc"]
-    return records.collapse(record["scores"], original, retrain and retrain["scores"]["Df"]) or record["collapse"]
+def _collapse(record, variants):
+    baseline = _others("baseline", record, variants, any_seed=record["task"] != "random")
+    retrain = _others("retrain", record, variants, any_seed=False)
+    goals = [found[0]["scores"][score] if found else None for found, score in ((baseline, "RetainTestAcc"), (retrain, "Df"))]
+    return records.collapse(record["scores"], *goals) or record["collapse"]
 
 
 def _values(runs):
@@ -156,13 +155,13 @@ def _values(runs):
 
 
 def _deterministic(runs):
-    """Doing nothing and dampening draw no random number, and a class is the same for every seed."""
+    """Doing nothing and dampening draw no random number, and a class is the same for every seed; equal scores confirm it."""
     if any(run["task"] == "random" or (run["config"]["method"] != "baseline" and run["selected"] is None) for run in runs.values()):
         return False
     by_training = {}
     for (training, _), run in runs.items():
         by_training.setdefault(training, []).append([run["scores"][score] for score in SCORES.values()])
-    return all(len(scores) > 1 and scores.count(scores[0]) == len(scores) for scores in by_training.values())
+    return all(scores.count(scores[0]) == len(scores) for scores in by_training.values())
 
 
 def _with_missing(sections):

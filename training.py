@@ -24,9 +24,9 @@ OTHER = {"ResNet18": (20, (8, 12, 16), 0.1), "ResNet18Slim": (20, (8, 12, 16), 0
 
 
 def recipe(net, dataset):
-    """Pre-training's published settings as a dict: epochs, milestones, lr, warm, batch_size."""
+    """Pre-training's published settings as a dict: epochs, milestones, lr, warm, batch_size, numerics."""
     count, milestones, lr = RECIPES.get((net, dataset), OTHER[net])
-    return {"epochs": count, "milestones": list(milestones), "lr": lr, "warm": 1, "batch_size": 64}
+    return {"epochs": count, "milestones": list(milestones), "lr": lr, "warm": 1, "batch_size": 64, "numerics": "fp32"}
 
 
 def lr_factor(step, steps_per_epoch, warm, milestones):
@@ -37,7 +37,16 @@ def lr_factor(step, steps_per_epoch, warm, milestones):
 
 def sgd(model, lr):
     """The optimiser of pre-training, retrain and finetune."""
-    return torch.optim.SGD(model.parameters(), lr, momentum=0.9, weight_decay=5e-4)
+    return torch.optim.SGD(model.parameters(), lr, momentum=0.9, weight_decay=5e-4, fused=_on_gpu(model))
+
+
+def adam(model, lr):
+    """The optimiser of bad teacher, amnesiac and UNSIR."""
+    return torch.optim.Adam(model.parameters(), lr, fused=_on_gpu(model))
+
+
+def _on_gpu(model):
+    return next(model.parameters()).device.type == "cuda"
 
 
 def cross_entropy(model, x, y):

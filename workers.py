@@ -5,6 +5,7 @@ Data, trained network and I_D are loaded once per process. sweep.py decides who 
 
 import contextlib
 import importlib
+import inspect
 import io
 import multiprocessing
 import os
@@ -17,9 +18,10 @@ import traceback
 from dataclasses import dataclass
 from pathlib import Path
 
-from common import OUT_OF_MEMORY, CannotWrite, Claimed, UserError, is_full, is_out_of_memory, persist, plain_warnings
+from common import OUT_OF_MEMORY, CannotWrite, Claimed, UserError, is_full, is_out_of_memory, keep_memory, persist, plain_warnings
 
-GOAL = ("net", "dataset", "protocol", "forget_perc", "seed", "b")  # what a run and its retrain have in common, with places
+GOAL = ("net", "dataset", "protocol", "numerics", "forget_perc", "seed", "b")  # what a run shares with its retrain
+READS = ("method", "net", "dataset", "numerics", "b", "importance", "gpu")  # what I_D depends on, with places
 SCRIPTS = ("pretrain_model", "forget_full_class_main", "forget_sub_class_main", "forget_random_main")
 
 
@@ -36,6 +38,9 @@ class Job:
     kind: tuple | None = None  # runs of one kind take about the same time
     seconds: float | None = None  # what past runs of its kind took
     results: str | None = None  # where its record goes
+    forgotten: str | None = None  # the class, where it is one
+    reads_full: tuple | None = None  # runs by the same, of other classes, can take their I_Ds in one pass with it
+    together: tuple = ()  # flags that say which classes these are
     tries: int = 0
     waits_until: float = 0.0  # time.monotonic() before which it is not tried again
 
@@ -65,6 +70,7 @@ def begin(folder, captured, gpu=False):
     os.chdir(folder)
     persist()
     plain_warnings()
+    keep_memory()
     if parent := multiprocessing.parent_process():
         threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
         signal.signal(signal.SIGINT, lambda *_: os._exit(130))
@@ -92,7 +98,7 @@ def run(job, captured=True, look=False):
             stack.enter_context(contextlib.redirect_stdout(printed))
             stack.enter_context(contextlib.redirect_stderr(printed))
         try:
-            result = importlib.import_module(job.script).main([*job.argv, "-dry_run"] if look else job.argv)
+            result = importlib.import_module(job.script).main([*job.argv, *job.together, *["-dry_run"] * look])
             outcome = Outcome("done", seconds=_seconds(result)) if result else Outcome("to do")
         except SystemExit as error:  # 0: -h
             outcome = Outcome("failed", error=f"it ended with {error.code}") if error.code else outcome
@@ -138,9 +144,16 @@ def plan(commands):
         if job.training and job.needs[0] not in made:
             jobs.append(_job("pretrain_model", job.training))
             made.add(job.needs[0])
-    past = _past(jobs)
+    past, dampened = _past(jobs), {}
     for job in jobs:
         job.seconds = past.get(job.kind)
+        if job.reads_full:
+            dampened.setdefault(job.reads_full, []).append(job)
+    for same in dampened.values():
+        classes = list(dict.fromkeys(job.forgotten for job in same))
+        for job in same:
+            if len(classes) > 1:
+                job.together = ("-together", *[name for name in classes if name != job.forgotten])
     return sorted(jobs, key=lambda job: job.script != "pretrain_model")
 
 
@@ -158,6 +171,7 @@ def _forget_job(script, argv):
     import datasets
     import flags
     import models
+    from methods import METHODS
 
     args = flags.arguments("", script[len("forget_") : -len("_main")], argv)
     named = any(word.split("=")[0] == "-weight_path" for word in argv)
@@ -168,10 +182,13 @@ def _forget_job(script, argv):
     job.kind = args.method, args.net, args.dataset, args.gpu
     job.training = None if named or os.path.exists(args.weight_path) else training
     # A run says whether it collapsed against retrain, so that one goes first: records do not depend on who was faster.
-    places = (os.path.abspath(getattr(args, name)) for name in ("data", "weight_path", "results"))
+    places = [os.path.abspath(getattr(args, name)) for name in ("data", "weight_path", "results")]
     forgotten = getattr(args, "forget_class", None)
     goal = (script, datasets.SPELLINGS.get(forgotten, forgotten), *places, *(getattr(args, name, None) for name in GOAL))
     job.makes, job.needs = (goal, needs) if args.method == "retrain" else (None, (*needs, goal))
+    if args.protocol == "released" and forgotten and "full_importance" in inspect.signature(METHODS[args.method]).parameters:
+        job.forgotten = datasets.SPELLINGS.get(forgotten, forgotten)
+        job.reads_full = (script, *places[:2], *(getattr(args, name) for name in READS))
     return job
 
 

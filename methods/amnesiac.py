@@ -11,14 +11,14 @@ from dataclasses import replace
 import torch
 
 from images import batches, joined
-from training import fit
+from training import adam, fit
 
 
 def unlearn(model, split, *, epochs=3, lr=1e-4, batch_size=128):
     """Train on both parts, un-augmented, in shuffled batches, in place."""
     forget = replace(split.forget, labels=wrong_labels(split.forget.labels, split.num_classes))
     data = batches(joined(split.retain, forget), model, batch_size, shuffle=True)
-    return fit(model, data, torch.optim.Adam(model.parameters(), lr), epochs, what="amnesiac")
+    return fit(model, data, adam(model, lr), epochs, what="amnesiac")
 
 
 def wrong_labels(labels, num_classes):

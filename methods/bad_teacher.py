@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from common import UserError
 from images import batches, joined
 from models import ViT
-from training import fit
+from training import adam, fit
 
 
 def unlearn(model, split, *, untrained, epochs=1, lr=1e-4, retain_share=0.3, batch_size=256, vit_batch_size=128):
@@ -37,4 +37,4 @@ def unlearn(model, split, *, untrained, epochs=1, lr=1e-4, retain_share=0.3, bat
             goal = torch.where(is_forgotten[:, None] == 1, untrained(x), original(x)).log_softmax(1)
         return F.kl_div(student(x).log_softmax(1), goal, log_target=True, reduction="batchmean")
 
-    return fit(model, data, torch.optim.Adam(model.parameters(), lr), epochs, loss=loss, what="bad teacher")
+    return fit(model, data, adam(model, lr), epochs, loss=loss, what="bad teacher")

@@ -1,12 +1,12 @@
 """Retrain: a fresh network trained on the retain set; the target that unlearning tries to reach without the cost.
 
-The recipe (epochs, milestones, lr, warm, batch_size) is that by which the original was trained: same optimiser, same
+The recipe (epochs, milestones, lr, warm, batch_size, numerics) is that by which the original was trained: same optimiser, same
 augmentation. Differs under the released protocol (protocol.py): the last layer alone starts afresh; learning rate 0.01,
 rising to 0.02 during two epochs of warm-up; un-augmented images in the task's batches.
 """
 
 from images import batches
-from models import fresh
+from models import compute_in, fresh
 from protocol import PAPER
 from training import fit, lr_factor, sgd
 
@@ -14,6 +14,7 @@ from training import fit, lr_factor, sgd
 def unlearn(model, split, *, recipe, batch_size, protocol=PAPER):
     """Minimise the cross-entropy over D_r from new random weights; returns a new model, D_f is never looked at."""
     network = fresh(model)
+    compute_in(network, recipe.get("numerics", "fp32"))
     if protocol.retrain_resets_last_layer_only:
         _keep_all_but_last_layer(network, model)
     if protocol.retrain_by_short_recipe:
@@ -28,7 +29,9 @@ def unlearn(model, split, *, recipe, batch_size, protocol=PAPER):
             return released_factor(step, len(data), recipe["milestones"])
         return lr_factor(step, len(data), recipe["warm"], recipe["milestones"])
 
-    return fit(network, data, sgd(network, lr), recipe["epochs"], factor=factor, what="retrain")
+    fit(network, data, sgd(network, lr), recipe["epochs"], factor=factor, what="retrain")
+    compute_in(network, model.numerics)
+    return network
 
 
 def released_factor(step, steps_per_epoch, milestones):

@@ -15,17 +15,15 @@ def unlearn(model, split, *, alpha, lam, batch_size, measure="fisher", per_sampl
     notes["selected_by_name"]: the share of each parameter tensor.
     """
     ssd.warn_at_ceiling(alpha, len(split.full), len(split.forget))
+
+    def importance(images, what):  # in un-augmented, unshuffled batches
+        return ssd.importance(model, batches(images, model, batch_size, what=what), measure=measure, per_sample=per_sample)
+
     if full_importance is None:
-        full_importance = full(model, split, batch_size=batch_size, measure=measure, per_sample=per_sample)
-    forget = ssd.importance(model, batches(split.forget, model, batch_size, what="I_Df"), measure=measure, per_sample=per_sample)
+        full_importance = importance(split.full, "I_D")
+    forget = importance(split.forget, "I_Df")
     shares = {}
     selected = ssd.dampen(model, full_importance, forget, alpha=alpha, lam=lam, shares=shares)
     if notes is not None:
         notes.update(selected=selected, selected_by_name=shares)
     return model.eval()
-
-
-def full(model, split, *, batch_size, measure, per_sample):
-    """I_D: the importances over D in the split's order, in un-augmented, unshuffled batches."""
-    data = batches(split.full, model, batch_size, what="I_D")
-    return ssd.importance(model, data, measure=measure, per_sample=per_sample)

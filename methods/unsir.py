@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from common import UserError
 from images import batches, joined
 from protocol import PAPER
-from training import fit
+from training import adam, fit
 
 
 def unlearn(model, split, *, noise_images=32, noise_lr=0.1, noise_weight=0.1, noise_steps=25, sub_class_noise_steps=250,
@@ -41,12 +41,12 @@ def unlearn(model, split, *, noise_images=32, noise_lr=0.1, noise_weight=0.1, no
 
     def impaired(model, x, y):
         is_noise = y >= split.num_classes
-        x[is_noise] = used[y[is_noise] - split.num_classes]
+        x = torch.where(is_noise[:, None, None, None], used[(y - split.num_classes).clamp(min=0)], x)
         return F.cross_entropy(model(x), torch.where(is_noise, split.forget_class, y))
 
-    optimizer = torch.optim.Adam(model.parameters(), lr)
+    optimizer = adam(model, lr)
     fit(model, batches(joined(kept, places), model, batch_size, shuffle=True), optimizer, 1, loss=impaired, what="impair")
-    optimizer = torch.optim.Adam(model.parameters(), lr)
+    optimizer = adam(model, lr)
     return fit(model, batches(kept, model, repair_batch_size, shuffle=True), optimizer, 1, what="repair")
 
 

@@ -11,7 +11,7 @@ from conftest import ROOT
 
 from methods import METHODS
 
-ORDER = ["common", "protocol", "images", "folders", "datasets", "models", "training", "metrics", "gradients", "ssd", "importances",
+ORDER = ["common", "protocol", "images", "folders", "datasets", "models", "training", "metrics", "gradients", "ssd", "store",
          "records", "mirror", "methods", "flags", "experiment", "pretrain_model", "forget_full_class_main", "forget_sub_class_main",
          "forget_random_main", "workers", "cluster", "sweep", "summaries", "plots", "report"]  # fmt: skip
 

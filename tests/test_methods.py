@@ -9,8 +9,9 @@ from test_models import tiny_vit
 
 import datasets
 import models
+import ssd
+from images import batches
 from methods import METHODS, finetune, retrain
-from methods import ssd as dampening
 from protocol import PAPER, RELEASED
 
 RECIPE = {"epochs": 1, "milestones": [], "lr": 0.05, "warm": 1, "batch_size": 48}  # no last batch of two: see LOG.md
@@ -115,7 +116,7 @@ def test_dampening_uses_the_stored_importance_and_notes_the_share(method):
     for net in nets[1:]:
         net.load_state_dict(nets[0].state_dict())
     notes = {}
-    full = dampening.full(nets[0], split, batch_size=32, measure=measure, per_sample=False)
+    full = ssd.importance(nets[0], batches(split.full, nets[0], 32), measure=measure)
     METHODS[method](nets[0], split, alpha=2, lam=1, batch_size=32, full_importance=full, notes=notes)
     METHODS[method](nets[1], split, alpha=2, lam=1, batch_size=32)
     assert all(torch.equal(a, b) for a, b in zip(nets[0].parameters(), nets[1].parameters(), strict=True))

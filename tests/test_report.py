@@ -18,7 +18,8 @@ from summaries import interval, tables
 def record(method, seed, d_r, d_f, mia, *, task="full_class", forget="7", alpha=None, selected=None, seconds=1.0, full=None,
            training=0, commit="c" * 40, data="d" * 64, test=90.0):  # fmt: skip
     config = {"net": "Net", "dataset": "Set", "train_seed": training, "protocol": "paper", "method": method, "seed": seed,
-              "forget": forget, "b": 64, "alpha": alpha, "lambda": alpha and 1, "importance": "batch", "set": {}}  # fmt: skip
+              "forget": forget, "b": 64, "alpha": alpha, "lambda": alpha and 1, "importance": "batch", "set": {},
+              "numerics": "fp32"}  # fmt: skip
     return {"task": task, "config": config, "scores": {"RetainTestAcc": d_r, "Df": d_f, "MIA": mia, "TestAcc": test, "ZRF": 1},
             "seconds": {"method": seconds, "evaluation": 1, "full_importance": full}, "selected": selected, "device": "a CPU",
             "commit": commit, "collapse": [], "weights_hash": f"{training}" * 64, "data_hash": data,
@@ -54,8 +55,8 @@ def test_tables_by_hand():
     rows = cells_of(report.markdown(tables(MADE)))
     assert [row[0] for row in rows[2:6]] == ["retrain", "baseline", "amnesiac", "ssd"]  # retrain first
     assert rows[2][1:] == ["94.50 ± 0.71", "0.00 ± 0.00", "22.00 ± 2.83", "", "", "60", "", "", "", "2", ""]
-    # 1, 96 and 77 points from the retrain of seed 0; one seed: no spread. ToW: 0.99 * 0.04 * 1
-    assert rows[3][1:] == ["95.00", "96.00", "97.00", "58.00", "0.040", "0", "", "", "", "1 of 2", ""]
+    # one run beside both retrains: 1, 96 and 77 points from one, 0, 96 and 73 from the other. ToW: (0.99 * 0.04 + 0.04) / 2
+    assert rows[3][1:] == ["95.00", "96.00", "97.00", "57.17", "0.040", "0", "", "", "", "1, deterministic", ""]
     # 9.1, 0, 6 points and 1, 0, 2; 84.9 is 10.1 below the baseline's 95; (0.909 + 0.99) / 2
     assert rows[4][4:] == ["3.02", "0.950", "1", "60x", "", "", "2", "1 of 2"]
     # 4, 0, 19 points and 3, 2, 20; (0.96 * 1 * 0.9 + 0.97 * 0.98 * 1) / 2
@@ -63,7 +64,8 @@ def test_tables_by_hand():
     # differences -4 and -3: t(1, 0.975) = 12.706, times 0.7071 / sqrt(2); +0 and +2; -19 and -20
     assert rows[6] == ["method", "D_r - retrain's", "D_f - retrain's", "MIA - retrain's", "pairs"]
     assert rows[10] == ["ssd", "-3.50 [-9.85, +2.85]", "+1.00 [-11.71, +13.71]", "-19.50 [-25.85, -13.15]", "2"]
-    assert rows[8] == ["baseline", "+1.00", "+96.00", "+77.00", "1"]
+    # differences 1 and 0; 96 twice; 77 and 73
+    assert rows[8] == ["baseline", "+0.50 [-5.85, +6.85]", "+96.00 [+96.00, +96.00]", "+75.00 [+49.59, +100.41]", "2"]
     assert [row[0] for row in rows[13:15]] == ["ssd (alpha 5)", "ssd (alpha 10)"]  # never averaged together
     assert [row[4] for row in rows[13:15]] == ["", ""]  # no retrain, no distance
 

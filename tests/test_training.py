@@ -16,6 +16,7 @@ def test_recipes_are_the_published_ones():
         "lr": 0.1,
         "warm": 1,
         "batch_size": 64,
+        "numerics": "fp32",
     }
     assert training.recipe("ViT", "Cifar20")["epochs"] == 9 and training.recipe("ResNet18", "Cifar10")["milestones"] == [8, 12, 16]
     assert {training.recipe("ResNet18", name)["epochs"] for name in ("Cifar100", "PinsFaceRecognition")} == {200}

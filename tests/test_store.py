@@ -1,0 +1,171 @@
+"""What is computed once and kept: importances of several requests in one pass, logits, and how numbers are computed."""
+
+import json
+from collections import Counter
+
+import pytest
+import torch
+from conftest import DIGITS, call, records_of
+from test_methods import NETWORKS, RECIPE, SETTINGS, settings_for, small_split
+
+import datasets
+import metrics
+import models
+import ssd
+import store
+from images import Batches, batches
+from methods import METHODS
+from protocol import RELEASED
+from training import fit, sgd
+
+CHECKPOINT = "checkpoints/ResNet18Slim-Digits-seed0.safetensors"
+pytestmark = pytest.mark.filterwarnings("ignore:this CPU has no instructions for bf16")
+
+
+def released_requests(model, classes, batch_size=16):
+    train, test = datasets.load("Digits")
+    train = train.take(torch.arange(0, len(train), 3))
+    splits = [datasets.split_class(train, test, name, protocol=RELEASED) for name in classes]
+    return [batches(split.full, model, batch_size) for split in splits]
+
+
+@pytest.mark.parametrize(("measure", "per_sample"), [("fisher", False), ("norm", False), ("fisher", True)])
+def test_importances_in_one_pass_equal_those_taken_alone_and_no_batch_is_computed_twice(measure, per_sample):
+    torch.manual_seed(0)
+    model = models.ResNet18(10, width=8).eval()
+    requests = released_requests(model, range(10))
+    alone = [ssd.importance(model, data, measure=measure, per_sample=per_sample) for data in requests]
+    sizes = []
+    hook = model.register_forward_pre_hook(lambda _, inputs: sizes.append(len(inputs[0])))
+    together = store.importances(model, requests, measure, per_sample)
+    hook.remove()
+    for wanted, got in zip(alone, together, strict=True):
+        for name, value in wanted.items():
+            assert (got[name] - value).norm() <= 1e-5 * value.norm(), name
+    distinct = {tuple(part.tolist()) for data in requests for part in data.images.index.split(data.batch_size)}
+    if not per_sample:  # which looks at one image of each batch first
+        assert Counter(sizes) == Counter(map(len, distinct)) and len(distinct) < 0.6 * sum(map(len, requests))
+
+
+def test_published_grids_have_few_distinct_batches():
+    """The counts in store.py's docstring: the grid's five classes of CIFAR-20, all of CIFAR-100; batches of 64."""
+    for num_classes, chosen, wanted in ((20, (19, 4, 14, 5, 10), 2.55), (100, range(100), 31.9)):
+        order = torch.arange(50_000)  # sorted by class
+        label = order * num_classes // 50_000
+        parts = [torch.cat([order[label != c], order[label == c]]).split(64) for c in chosen]
+        distinct = {part.numpy().tobytes() for request in parts for part in request}
+        assert sum(map(len, parts)) / len(distinct) == pytest.approx(wanted, rel=0.01)
+
+
+@pytest.mark.parametrize("option", ["shuffle", "augment"])
+def test_importances_of_batches_without_an_order_are_not_kept(tmp_path, option):
+    model = models.ResNet18(10, width=8)
+    images = datasets.load("Digits")[0]
+    data = Batches(images, 64, torch.device("cpu"), 8, **{option: True})
+    with pytest.raises(ValueError, match="one order of D"):
+        store.importance(model, [data], tmp_path / "net", identity={}, measure="fisher", per_sample=False)
+    assert not list(tmp_path.iterdir())
+
+
+def test_kept_importance_depends_on_order_and_batch_size_but_not_for_single_samples(tmp_path, monkeypatch):
+    model = models.ResNet18(10, width=8).eval()
+    first, second = released_requests(model, [1, 2])
+    wider = released_requests(model, [1], batch_size=32)[0]
+    calls = []
+    monkeypatch.setattr(store, "importances", lambda m, requests, *_: calls.append(len(requests)) or
+                        [{"a": torch.ones(1)} for _ in requests])  # fmt: skip
+
+    def ask(*requests, per_sample=False):
+        store.importance(model, list(requests), tmp_path / "net", identity={}, measure="fisher", per_sample=per_sample)
+
+    for requests in ((first,), (first,), (second,), (wider,)):
+        ask(*requests)
+    assert calls == [1, 1, 1]
+    ask(first, per_sample=True)
+    ask(second, per_sample=True)
+    assert calls == [1, 1, 1, 1]
+    (tmp_path / "other").mkdir()
+    calls.clear()
+    store.importance(model, [first, second, second], tmp_path / "other" / "net", identity={}, measure="fisher", per_sample=False)
+    ask(second)
+    assert calls == [2] and len(list((tmp_path / "other").iterdir())) == 2  # each once, no lock left
+
+
+def test_original_network_is_scored_once_for_all_classes(place, tmp_path, monkeypatch):
+    """Baselines read one store of logits; it gives the scores that a pass of their own gives."""
+    train, test = datasets.load("Digits")
+    model, _, _ = models.load(place / CHECKPOINT, "ResNet18Slim", train)
+    runs = (("full_class", "-forget_class", 1), ("full_class", "-forget_class", 2), ("random", "-forget_perc", 0.02))
+    flags = (*DIGITS, "-method", "baseline", "-weight_path", place / CHECKPOINT, "-wandb", "disabled")
+    for task, *what in runs:
+        done = call(f"forget_{task}_main.py", *flags, *what, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+    for record in records_of(tmp_path).values():
+        forget, task = record["config"]["forget"], record["task"]
+        split = datasets.split_random(train, test, 0.02, 0) if task == "random" else datasets.split_class(train, test, forget)
+        untrained = models.ResNet18(10, width=16)
+        logits = metrics.logits_of(model, train), metrics.logits_of(model, test)
+        wanted = metrics.score(*logits, untrained, split, batch_size=64)
+        for name in ("TestAcc", "RetainTestAcc", "Df", "MIA"):
+            assert record["scores"][name] == pytest.approx(wanted[name], abs=1e-9)
+    assert len(list((place / "checkpoints").glob("*.logits-*"))) == 2  # training and test images
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_runs_in_bf16_and_leaves_float32(method, network):
+    torch.manual_seed(0)
+    split = small_split("full_class")
+    model = NETWORKS[network](split.num_classes)
+    models.compute_in(model, "bf16")
+    result = METHODS[method](model, split, **settings_for(method, model))
+    assert result.numerics == "bf16" and all(p.dtype == torch.float32 and torch.isfinite(p).all() for p in result.parameters())
+    assert metrics.logits_of(result, split.forget).dtype == torch.float32
+
+
+def test_numerics_change_what_they_say(monkeypatch):
+    torch.manual_seed(0)
+    split = small_split("full_class")
+    model = models.ResNet18(10, width=8)
+    fit(model, batches(split.train, model, 48, shuffle=True), sgd(model, 0.05), 2)
+    plain = metrics.logits_of(model, split.train)
+    per_sample = ssd.importance(model, batches(split.forget, model, 16), per_sample=True)
+    models.compute_in(model, "bf16")
+    rounded = metrics.logits_of(model, split.train)
+    assert 1e-4 < float((rounded - plain).norm() / plain.norm()) < 0.05
+    for name, value in ssd.importance(model, batches(split.forget, model, 16), per_sample=True).items():
+        assert torch.equal(value, per_sample[name]), name  # single samples' gradients are always taken in full
+    assert models.fresh(model).numerics == models.untrained(model).numerics == "bf16"
+    for numerics, precision in (("tf32", "tf32"), ("bf16", "ieee"), ("fp32", "ieee")):
+        models.compute_in(model, numerics)
+        assert torch.backends.cuda.matmul.fp32_precision == torch.backends.cudnn.conv.fp32_precision == precision
+    assert torch.equal(metrics.logits_of(model, split.train), plain)
+
+
+def test_retrain_computes_as_pretraining_did_and_is_scored_as_the_run_wants(monkeypatch):
+    from methods import retrain
+
+    seen = []
+    plain = retrain.fit
+    monkeypatch.setattr(retrain, "fit", lambda network, *args, **kw: seen.append(network.numerics) or plain(network, *args, **kw))
+    split, model = small_split("full_class"), models.ResNet18(10, width=8)
+    result = METHODS["retrain"](model, split, recipe={**RECIPE, "numerics": "bf16"}, batch_size=SETTINGS["batch_size"])
+    assert seen == ["bf16"] and result.numerics == "fp32"
+
+
+def test_numerics_are_stamped(tmp_path):
+    net = ("pretrain_model.py", *DIGITS, "-epochs", 1)
+    out = tmp_path / CHECKPOINT
+    assert call(*net, "-numerics", "bf16", cwd=tmp_path).returncode == 0
+    assert models.read_metadata(out)["recipe"]["numerics"] == "bf16"
+    other = call(*net, cwd=tmp_path)
+    assert other.returncode == 2 and "recipe" in other.stderr and "-force" in other.stderr
+    for flags in ((), ("-numerics", "bf16")):
+        done = call("forget_full_class_main.py", *DIGITS, "-forget_class", 1, "-method", "ssd", "-wandb", "disabled", *flags,
+                    cwd=tmp_path)  # fmt: skip
+        assert done.returncode == 0, done.stderr
+    found = [json.loads(path.read_text()) for path in (tmp_path / "results").rglob("*.json")]
+    assert {record["config"]["numerics"] for record in found} == {"fp32", "bf16"}
+    assert len(list(out.parent.glob("*importance*"))) == 2
+    refused = call("forget_full_class_main.py", *DIGITS, "-forget_class", 1, "-method", "ssd", "-numerics", "tf32", cwd=tmp_path)
+    assert refused.returncode == 2 and "-gpu" in refused.stderr
