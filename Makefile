@@ -1,7 +1,7 @@
-# make demo: see it work. make test: the test suite. make slow: what takes minutes more. Each makes .venv and installs into it.
+# make demo: see it work. make test: the test suite. make slow: what takes minutes more. make bench: how fast it is. Each makes .venv.
 PYTHON ?= python3
 
-.PHONY: demo test slow lint
+.PHONY: demo test slow lint bench
 demo: .venv/installed
 	./MAIN_run_experiments.sh demo
 
@@ -24,3 +24,8 @@ lint: .venv/installed
 .venv/cluster: .venv/installed requirements-cluster.txt
 	.venv/bin/python -m pip install --quiet -r requirements-cluster.txt
 	touch $@
+
+# Every stage against the plain way, half an hour: make bench, or make bench DIR=folder with train/<class>/ and test/<class>/.
+bench: .venv/installed
+	.venv/bin/python -m benchmarks.speed $(DIR)
+	.venv/bin/python -m benchmarks.sweeps --runs 50

@@ -22,9 +22,9 @@ def read_folder(root, size):
     Raises UserError for a missing folder, a class without images, or a file that Pillow cannot read to its end.
     """
     root = Path(root)
-    classes, files, labels = _listing(root)
-    stamp = [[str(file.relative_to(root)), file.stat().st_size, file.stat().st_mtime_ns] for file in files]
-    key = sha256(json.dumps([size, stamp]))
+    classes, found, labels = _listing(root)
+    files = [file for file, *_ in found]
+    key = sha256(json.dumps([size, [[file[len(str(root)) + 1 :], *stamp] for file, *stamp in found]]))
     cache = root.parent / ".decoded" / f"{root.name}-{size}.safetensors"
     pixels, digest = _from_cache(cache, key)
     if pixels is None:
@@ -34,12 +34,12 @@ def read_folder(root, size):
             write_whole(cache, safetensors.torch.save({"pixels": pixels}, metadata))
         except UserError as error:
             print(f"The decoded images are not kept, the next run decodes them again: {error}")
-    return pixels, torch.tensor(labels), classes, [str(file) for file in files], digest
+    return pixels, torch.tensor(labels), classes, files, digest
 
 
 def largest_side(root):
     """The longest side in pixels of any image under root/<class>/; files that cannot be read count as 0."""
-    return max(map(_side, progress(_listing(Path(root))[1], "image sizes")))
+    return max(_side(file) for file, *_ in progress(_listing(Path(root))[1], "image sizes"))
 
 
 def _listing(root):
@@ -53,12 +53,26 @@ def _listing(root):
     for label, name in enumerate(classes):
         if not name.isprintable():
             raise UserError(f"the class folder {name!r} in {root} has a name that cannot be printed; rename it")
-        found = sorted(f for f in (root / name).rglob("*") if f.suffix.lower() in suffixes and f.is_file())
+        found = _images_below(str(root / name), suffixes)
         if not found:
             raise UserError(f"the class {root / name} holds no image; add some or remove the folder")
         files += found
         labels += [label] * len(found)
     return classes, files, labels
+
+
+def _images_below(folder, suffixes):
+    """[(path, bytes, time of its last change in ns)] of the image files in a folder and below it, in the order of their parts."""
+    found, folders = [], [folder]
+    while folders:
+        with os.scandir(folders.pop()) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append(entry.path)
+                elif os.path.splitext(entry.name)[1].lower() in suffixes and entry.is_file():
+                    status = entry.stat()
+                    found.append((entry.path, status.st_size, status.st_mtime_ns))
+    return sorted(found, key=lambda image: image[0].split(os.sep))
 
 
 def _from_cache(cache, key):
@@ -81,7 +95,7 @@ def _decode_all(files, labels, size):
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         decoded = pool.map(lambda file: _decode(file, size), files)
         try:
-            for row, (image, file_hash) in enumerate(progress(decoded, f"decoding {files[0].parents[1]}", len(files))):
+            for row, (image, file_hash) in enumerate(progress(decoded, f"decoding {Path(files[0]).parents[1]}", len(files))):
                 pixels[row] = torch.from_numpy(image).permute(2, 0, 1)
                 hashes.append(file_hash)
         except UserError:
@@ -92,7 +106,7 @@ def _decode_all(files, labels, size):
 
 def _decode(file, size):
     try:
-        data = file.read_bytes()
+        data = Path(file).read_bytes()
         with Image.open(io.BytesIO(data)) as image:
             if image.mode.startswith("I;16"):
                 image = Image.fromarray((np.asarray(image) // 257).astype(np.uint8))

@@ -1,6 +1,6 @@
 """This project against the plain way (plain.py), stage by stage: how many times as fast, and whether the results are equal.
 
-    python -m benchmarks.speed [DIR] [--rounds 3] [--stages start augment ...] [--net ResNet18] [--numerics bf16] [--gpu]
+    python -m benchmarks.speed [DIR] [--rounds 3] [--stages start augment ...] [--numerics bf16] [--gpu]
 
 DIR holds train/<class>/ and test/<class>/ with 32x32 images; without it scikit-learn's digits, enlarged, are taken. Each
 measurement is a process of its own, the plain way and ours taking turns; the ratio is one of neighbours. Prints for each stage
@@ -20,6 +20,7 @@ import tempfile
 import time
 from pathlib import Path
 
+NET = "ResNet18"
 ROOT = Path(__file__).parent.parent
 HEAVY = ("one_class", "five_classes", "six_methods")  # whole runs, once each unless --heavy-rounds says more
 SIZES = {"augment": 2000, "attack": 200, "importance": 256, "fisher": 4, "training": 256, "training_vit": 8}  # images
@@ -47,7 +48,7 @@ def start(place, args):
         from images import batches
 
         train, _ = datasets.load("Folder", args.whole)
-        return next(iter(batches(train, models.create(args.net, len(train.classes)), 64)))[0]
+        return next(iter(batches(train, models.create(NET, len(train.classes)), 64)))[0]
 
     return slow, fast
 
@@ -175,7 +176,7 @@ def one_class(place, args, classes=1, methods=("baseline", "ssd")):
     """Baseline and SSD for one class as whole runs: processes of the plain way against a sweep that finds nothing computed."""
     import torch
 
-    checkpoint = place / "checkpoints" / f"{args.net}-Folder-seed0.safetensors"
+    checkpoint = place / "checkpoints" / f"{NET}-Folder-seed0.safetensors"
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
 
     def slow():
@@ -192,7 +193,7 @@ def one_class(place, args, classes=1, methods=("baseline", "ssd")):
             path.unlink()
         shutil.rmtree(place / "results", ignore_errors=True)
         names = sorted(os.listdir(place / "data" / "train"))[:classes]
-        flags = f"-net {args.net} -dataset Folder -data data -wandb disabled -numerics {args.numerics}" + " -gpu" * args.gpu
+        flags = f"-net {NET} -dataset Folder -data data -wandb disabled -numerics {args.numerics}" + " -gpu" * args.gpu
         lines = [f"forget_full_class_main.py {flags} -forget_class {name} -method {method}" for name in names for method in methods]
         subprocess.run([sys.executable, "-W", "ignore", ROOT / "sweep.py"], input="\n".join(lines), text=True, check=True,
                        cwd=place, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
@@ -248,8 +249,8 @@ def _networks(place, args, count=None):
     from benchmarks import plain
 
     train = _images(place, args)
-    checkpoint = place / "checkpoints" / f"{args.net}-Folder-seed0.safetensors"
-    ours = _there(models.load(checkpoint, args.net, train)[0], args)
+    checkpoint = place / "checkpoints" / f"{NET}-Folder-seed0.safetensors"
+    ours = _there(models.load(checkpoint, NET, train)[0], args)
     models.compute_in(ours, args.numerics)
     data = plain.decoded(f"{place}/data/train")
     if count:  # evenly over the classes, in their order
@@ -339,7 +340,7 @@ def prepare(args, folder):
             goal.mkdir(parents=True)
             for file in sorted(os.listdir(f"{args.whole}/{part}/{name}"))[:count]:
                 shutil.copy(f"{args.whole}/{part}/{name}/{file}", goal)
-    command = [sys.executable, "-W", "ignore", ROOT / "pretrain_model.py", "-net", args.net, "-dataset", "Folder", "-data", "data",
+    command = [sys.executable, "-W", "ignore", ROOT / "pretrain_model.py", "-net", NET, "-dataset", "Folder", "-data", "data",
                "-epochs", "2", *["-gpu"] * args.gpu]  # fmt: skip
     subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
@@ -365,7 +366,6 @@ def main():
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--heavy-rounds", type=int, default=1, help="of whole runs")
     parser.add_argument("--stages", nargs="+", choices=STAGES, default=list(STAGES))
-    parser.add_argument("--net", choices=["ResNet18", "ResNet18Slim"], default="ResNet18")
     parser.add_argument("--numerics", choices=["fp32", "tf32", "bf16"], default="fp32", help="of this project's side")
     parser.add_argument("--gpu", action="store_true")
     parser.add_argument("--child", nargs=3, help=argparse.SUPPRESS)
@@ -379,9 +379,9 @@ def main():
         args.whole = args.whole and os.path.abspath(args.whole)
         prepare(args, Path(folder))
         os.environ["PLAIN_DEVICE"] = "cuda" if args.gpu else "cpu"
-        argv = [args.whole, "--net", args.net, "--numerics", args.numerics, *["--gpu"] * args.gpu]
+        argv = [args.whole, "--numerics", args.numerics, *["--gpu"] * args.gpu]
         where = torch.cuda.get_device_name() if args.gpu else f"{os.cpu_count()} cores of {_processor()}"
-        print(f"{args.net}, {args.numerics}, {where}, torch {torch.__version__}\n")
+        print(f"{NET}, {args.numerics}, {where}, torch {torch.__version__}\n")
         print("| stage | times as fast | n | plain s | ours s | plain GB | ours GB | results |\n|---|---|---|---|---|---|---|---|")
         for stage in args.stages:
             pairs = []
