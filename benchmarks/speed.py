@@ -333,7 +333,7 @@ def prepare(args, folder):
     """A folder with a small part of the images and a network that two epochs on them have trained."""
     if not args.whole:
         args.whole = str(folder / "digits")
-        _write_digits(Path(args.whole))
+        write_digits(Path(args.whole))
     for part, count in zip(("train", "test"), WHOLE, strict=True):
         for name in sorted(os.listdir(f"{args.whole}/{part}")):
             goal = folder / "data" / part / name
@@ -345,7 +345,7 @@ def prepare(args, folder):
     subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
-def _write_digits(folder):
+def write_digits(folder):
     """scikit-learn's digits as JPEG of 32x32, copies left out."""
     from PIL import Image
     from sklearn.datasets import load_digits

@@ -1,6 +1,7 @@
 """What is computed once and kept: importances of several requests in one pass, logits, and how numbers are computed."""
 
 import json
+import shutil
 from collections import Counter
 
 import pytest
@@ -169,3 +170,26 @@ def test_numerics_are_stamped(tmp_path):
     assert len(list(out.parent.glob("*importance*"))) == 2
     refused = call("forget_full_class_main.py", *DIGITS, "-forget_class", 1, "-method", "ssd", "-numerics", "tf32", cwd=tmp_path)
     assert refused.returncode == 2 and "-gpu" in refused.stderr
+
+
+def test_a_sweep_takes_importances_of_the_released_order_in_one_pass(place, tmp_path, monkeypatch):
+    """The flag that the sweep adds; with it and without it the records are the same."""
+    from test_scripts import forget
+
+    from workers import plan
+
+    monkeypatch.chdir(tmp_path)
+    flags = [*DIGITS, "-method", "ssd", "-alpha", "2", "-weight_path", str(place / CHECKPOINT)]
+    jobs = plan([("forget_full_class_main", [*flags, "-protocol", protocol, "-forget_class", name, *more])
+                 for protocol in ("released", "paper") for name in ("1", "2", "3") for more in ([], ["-b", "32"])])  # fmt: skip
+    assert [job.together for job in jobs if "paper" in job.argv] == [()] * 6
+    released = [job for job in jobs if "released" in job.argv]
+    assert len(released) == 6 and all({job.forgotten, *job.together[1:]} == {"1", "2", "3"} for job in released)
+    flags = (*DIGITS[2:], "-method", "ssd", "-alpha", 2, "-protocol", "released", "-forget_class", 1)
+    for folder, more in (("alone", ()), ("together", ("-together", "2", "3", "no such class"))):
+        shutil.copytree(place / "checkpoints", tmp_path / folder / "checkpoints", ignore=shutil.ignore_patterns("*importance*"))
+        forget(tmp_path / folder, "full_class", *flags, *more)
+    kept = [len(list((tmp_path / folder / "checkpoints").glob("*importance*"))) for folder in ("alone", "together")]
+    (alone,), (together,) = (records_of(tmp_path / folder).values() for folder in ("alone", "together"))
+    assert kept == [1, 3] and together["config"] == alone["config"] and together["scores"] == alone["scores"]
+    assert together["selected"] == pytest.approx(alone["selected"], abs=1e-4)

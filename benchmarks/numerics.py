@@ -1,0 +1,60 @@
+"""What computing in another arithmetic changes: which parameters SSD selects, and the scores.
+
+    python -m benchmarks.numerics CHECKPOINT -net ResNet18Slim -dataset Digits [-data DIR] [-numerics bf16] [-alpha 6] [-gpu]
+
+For every class: SSD in fp32 and in the other arithmetic from the same weights. Prints the parameters that are selected by
+one of the two alone, as a share of those selected by either, and how far D_r, D_f and MIA move, in points.
+"""
+
+import argparse
+import copy
+import statistics
+
+import torch
+
+import datasets
+import metrics
+import models
+import ssd
+from images import batches
+
+
+def run(model, split, untrained, numerics, alpha):
+    """(which parameters are selected, bool [P]; scores) of SSD in `numerics`."""
+    model = copy.deepcopy(model)
+    models.compute_in(model, numerics)
+    full, forget = (ssd.importance(model, batches(part, model, 64)) for part in (split.full, split.forget))
+    chosen = torch.cat([(forget[name] > alpha * full[name]).flatten() for name in full])
+    ssd.dampen(model, full, forget, alpha=alpha, lam=1)
+    logits = metrics.logits_of(model, split.train), metrics.logits_of(model, split.test)
+    return chosen, metrics.score(*logits, untrained, split, batch_size=64)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("checkpoint")
+    parser.add_argument("-net", choices=models.NETS, required=True)
+    parser.add_argument("-dataset", choices=datasets.SETS, required=True)
+    parser.add_argument("-data", default="data")
+    parser.add_argument("-numerics", choices=models.NUMERICS[1:], default="bf16")
+    parser.add_argument("-alpha", type=float, default=10)
+    parser.add_argument("-gpu", action="store_true")
+    args = parser.parse_args()
+    device = "cuda" if args.gpu else "cpu"
+    train, test = (images.to(device) for images in datasets.load(args.dataset, args.data))
+    model = models.load(args.checkpoint, args.net, train)[0].to(device)
+    untrained, moved = models.untrained(model), []
+    print("| class | selected, fp32 % | change side, % of either | D_r | D_f | MIA |\n|---|---|---|---|---|---|")
+    for name in train.classes:
+        split = datasets.split_class(train, test, name)
+        (exact, plain), (rounded, other) = (run(model, split, untrained, kind, args.alpha) for kind in ("fp32", args.numerics))
+        either, one = int((exact | rounded).sum()), int((exact ^ rounded).sum())
+        moved.append([100 * one / max(1, either), *(other[k] - plain[k] for k in ("RetainTestAcc", "Df", "MIA"))])
+        print(f"| {name} | {100 * float(exact.double().mean()):.3g} | {moved[-1][0]:.2f} | "
+              + " | ".join(f"{value:+.2f}" for value in moved[-1][1:]) + " |", flush=True)  # fmt: skip
+    means = [statistics.fmean(map(abs, column)) for column in zip(*moved, strict=True)]
+    print("| mean of absolute values | | " + " | ".join(f"{value:.2f}" for value in means) + " |")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,104 @@
+"""The fast way against the plain way (benchmarks/plain.py) at full width: importances, scores, a training step, whole runs."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+from conftest import ROOT, call, records_of
+
+import datasets
+import metrics
+import models
+import ssd
+from benchmarks import plain, speed
+from images import batches
+from methods import METHODS
+from training import fit, sgd
+
+CHECKPOINT = "checkpoints/ResNet18-Folder-seed0.safetensors"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A few digits a class as JPEG, and a network that one epoch on them has trained."""
+    root = tmp_path_factory.mktemp("plain")
+    speed.write_digits(root / "all")
+    for part, count in (("train", 6), ("test", 3)):
+        for name in sorted(os.listdir(root / "all" / part))[:4]:
+            (root / "data" / part / name).mkdir(parents=True)
+            for file in sorted((root / "all" / part / name).iterdir())[:count]:
+                file.rename(root / "data" / part / name / file.name)
+    done = call("pretrain_model.py", "-net", "ResNet18", "-dataset", "Folder", "-data", "data", "-epochs", 1, "-b", 8, cwd=root)
+    assert done.returncode == 0, done.stderr
+    return root
+
+
+@pytest.fixture
+def pair(folder):
+    """(the plain network and its training and test images, ours and its sets), one set of weights."""
+    train, test = datasets.load("Folder", folder / "data")
+    ours = models.load(folder / CHECKPOINT, "ResNet18", train)[0]
+    theirs = plain.network(4, folder / CHECKPOINT)
+    return (theirs, *(plain.decoded(folder / "data" / part) for part in ("train", "test"))), (ours, train, test)
+
+
+def test_importances_and_the_selected_set_are_the_plain_ways(pair):
+    (theirs, data, _), (ours, train, test) = pair
+    for norm, measure in ((False, "fisher"), (True, "norm")):
+        wanted = plain.importances(theirs, data, norm, batch_size=8)
+        got = ssd.importance(ours, batches(train, ours, 8), measure=measure)
+        for name, value in wanted.items():
+            assert (got[name] - value).norm() <= 2e-3 * value.norm() + 1e-12, name
+    _, forget = plain.parted(data, 1)
+    chosen = plain.ssd(theirs, data, forget, alpha=2, lam=1)
+    notes, split = {}, datasets.split_class(train, test, "1")
+    METHODS["ssd"](ours, split, alpha=2, lam=1, batch_size=64, notes=notes)
+    weights = zip(theirs.parameters(), ours.parameters(), strict=True)
+    differing = sum(int((abs(a - b) > 1e-4 * abs(a) + 1e-6).sum()) for a, b in weights)
+    assert notes["selected"] > 0.001 and differing <= 1e-4 * len(chosen)  # ties alone change side
+    assert notes["selected"] == pytest.approx(float(chosen.double().mean()), abs=1e-4)
+
+
+def test_single_samples_importances_are_the_plain_ways(pair):
+    (theirs, data, _), (ours, train, _) = pair
+    wanted = plain.fisher(theirs, data[:3])
+    got = ssd.importance(ours, batches(train.take(torch.arange(3)), ours, 3), measure="true_fisher", per_sample=True)
+    for name, value in wanted.items():
+        assert (got[name] - value).norm() <= 2e-3 * value.norm() + 1e-12, name
+
+
+def test_scores_are_the_plain_ways(pair, monkeypatch):
+    (theirs, data, test_data), (ours, train, test) = pair
+    torch.manual_seed(0)
+    untrained = plain.network(4)
+    monkeypatch.setattr(plain, "network", lambda _: untrained)
+    wanted = plain.scores(theirs, data, test_data, 2)
+    split = datasets.split_class(train, test, "2")
+    got = metrics.score(metrics.logits_of(ours, train), metrics.logits_of(ours, test), untrained, split, batch_size=64)
+    assert got == pytest.approx(wanted, abs=1e-4)
+
+
+def test_a_training_step_is_the_plain_ways(pair):
+    (theirs, data, _), (ours, train, _) = pair
+    before = [p.detach().clone() for p in ours.parameters()]
+    optimizer = torch.optim.SGD(theirs.parameters(), 0.02, momentum=0.9, weight_decay=5e-4)
+    plain.train(theirs, data, 1, optimizer)  # 24 images: one batch, whatever their order
+    fit(ours, batches(train, ours, 64, shuffle=True), sgd(ours, 0.02), 1)
+    for (name, a), b, old in zip(theirs.named_parameters(), ours.parameters(), before, strict=True):
+        assert (a - b).norm() <= 1e-2 * (a - old).norm(), name
+
+
+def test_a_whole_run_is_the_plain_ways(folder):
+    command = [sys.executable, "-W", "ignore", "-m", "benchmarks.plain", folder / "data", folder / CHECKPOINT, "1", "ssd", "2", "1"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    wanted = json.loads(done.stdout)
+    done = call("forget_full_class_main.py", "-net", "ResNet18", "-dataset", "Folder", "-data", "data", "-forget_class", "1",
+                "-method", "ssd", "-alpha", 2, "-lambda", 1, "-wandb", "disabled", cwd=folder)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    (record,) = records_of(folder).values()
+    assert record["selected"] == pytest.approx(wanted["selected"], abs=1e-4)
+    for name in ("TestAcc", "RetainTestAcc", "Df", "MIA"):
+        assert record["scores"][name] == pytest.approx(wanted["scores"][name], abs=1e-6), name
