@@ -194,11 +194,10 @@ def _stored_logits(args, model, weights, images, what):
     """The trained network's logits [N, C] on all images of a set, computed the first time, kept beside the checkpoint."""
     identity = {"weights": weights, "data": images.digest, "numerics": args.numerics}
 
-    def compute():
-        return metrics.logits_of(model, images, what)
+    def stored():
+        return store.logits(args.weight_path, what, identity, lambda: metrics.logits_of(model, images, what)).to(device(args))
 
-    key = (str(args.weight_path), *identity.values())
-    return kept(f"{what} logits", key, lambda: store.logits(args.weight_path, what, identity, compute))
+    return kept(f"{what} logits", (str(args.weight_path), *identity.values(), device(args)), stored)
 
 
 def _dial(args, flag, table):
