@@ -33,10 +33,10 @@ def keep_memory():
     glibc's M_TRIM_THRESHOLD (-1) and M_MMAP_THRESHOLD (-3); elsewhere nothing happens. No number depends on it.
     """
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")  # read by torch at its first large tensor
-    with suppress(OSError, AttributeError):
+    with suppress(OSError, AttributeError, TypeError):
         libc = ctypes.CDLL(None)
-        libc.mallopt(-1, 2**31 - 1)
-        libc.mallopt(-3, 2**31 - 1)
+        if libc.mallopt(-3, 2**31 - 1):
+            libc.mallopt(-1, 2**31 - 1)
 
 
 _kept = None  # in a persistent worker: {kind: {key: value}}

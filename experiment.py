@@ -30,12 +30,12 @@ PLACES = ("data", "weight_path", "results", "wandb", "force", "classes", "superc
 
 def device(args):
     """The device asked for; UserError where -gpu finds none."""
+    if args.numerics == "tf32" and not args.gpu:
+        raise UserError("-numerics tf32 is a kind of GPU arithmetic; add -gpu, or leave it away")
     if args.dry_run:
         return torch.device("cpu")
     if args.gpu and not torch.cuda.is_available():
         raise UserError("-gpu: no CUDA device is usable here; leave -gpu away to run on the CPU")
-    if args.numerics == "tf32" and not args.gpu:
-        raise UserError("-numerics tf32 is a kind of GPU arithmetic; add -gpu, or leave it away")
     return torch.device("cuda" if args.gpu else "cpu")
 
 
@@ -83,7 +83,8 @@ def prepare(args, split, ALPHA, LAMBDA):
     """The trained network and the method's settings; or the record, where the same run has left one before."""
     model, metadata, weights = _trained(args, split.full)
     takes = inspect.signature(METHODS[args.method]).parameters
-    config = dict(vars(args), forget=_forgotten(args, split), train_seed=metadata.get("seed", args.train_seed))
+    config = dict(vars(args), forget=_forgotten(args, split), train_seed=metadata.get("seed", args.train_seed),
+                  train_numerics=metadata.get("recipe", {}).get("numerics", "fp32"))  # fmt: skip
     for flag in ("dry_run", "together"):
         config.pop(flag, None)
     config["alpha"], config["lambda"] = (
@@ -172,32 +173,36 @@ def done_by(method, config, hashes):
 
 def _stored_importance(args, model, weights, split, measure):
     """(I_D of the network, seconds that computing it took): computed the first time, kept beside the checkpoint."""
-    splits = [split]
-    if args.protocol == "released":  # D's order depends on what is forgotten
-        parted = {"full_class": datasets.split_class, "sub_class": datasets.split_sub_class}.get(args.task)
-        for name in getattr(args, "together", []):
-            with suppress(UserError):  # a class that there is not: its own run says so
-                splits.append(parted(split.train, split.test, name, protocol=PROTOCOLS["released"]))
-    identity = {"weights": weights, "data": split.full.digest, "numerics": args.numerics}
+    identity = {"weights": weights, "data": split.full.digest, "numerics": args.numerics, "device": device(args).type}
     dials = {"measure": measure, "per_sample": args.importance == "sample"}
 
     def stored():
-        requests = [batches(other.full, model, args.b) for other in splits]
+        requests = [batches(full, model, args.b) for full in (split.full, *_others_read_full(args, split))]
         values, seconds = store.importance(model, requests, args.weight_path, identity=identity, **dials)
         return {name: value.to(device(args)) for name, value in values.items()}, seconds
 
-    key = (str(args.weight_path), *identity.values(), *dials.values(), args.b, sha256(split.full.index), device(args))
+    key = (str(args.weight_path), *identity.values(), *dials.values(), args.b, sha256(split.full.index))
     return kept("I_D", key, stored)
+
+
+def _others_read_full(args, split):
+    """D in the orders of the classes named by -together, where it depends on the class at all."""
+    if args.protocol != "released" or args.importance == "sample" or args.task == "random":
+        return
+    parted = datasets.split_class if args.task == "full_class" else datasets.split_sub_class
+    for name in args.together:
+        with suppress(UserError):  # a class that there is not: its own run says so
+            yield parted(split.train, split.test, name, protocol=PROTOCOLS["released"]).full
 
 
 def _stored_logits(args, model, weights, images, what):
     """The trained network's logits [N, C] on all images of a set, computed the first time, kept beside the checkpoint."""
-    identity = {"weights": weights, "data": images.digest, "numerics": args.numerics}
+    identity = {"weights": weights, "data": images.digest, "numerics": args.numerics, "device": device(args).type}
 
     def stored():
         return store.logits(args.weight_path, what, identity, lambda: metrics.logits_of(model, images, what)).to(device(args))
 
-    return kept(f"{what} logits", (str(args.weight_path), *identity.values(), device(args)), stored)
+    return kept(f"{what} logits", (str(args.weight_path), *identity.values()), stored)
 
 
 def _dial(args, flag, table):

@@ -45,8 +45,8 @@ def arguments(doc, task, argv):
         flags.add_argument("-forget_perc", type=float, required=True, help="share of the training images, 0 to 1")
     else:
         flags.add_argument("-forget_class", required=True, help="name or number")
-        flags.add_argument("-together", nargs="+", default=[], metavar="CLASS",
-                           help="released protocol: other classes to be dampened; their I_Ds share one pass")  # fmt: skip
+        flags.add_argument("-together", action="append", default=[], metavar="CLASS",
+                           help="released protocol: another class to be dampened, its I_D taken in the same pass")  # fmt: skip
     flags.add_argument("-method", required=True, choices=[*METHODS, *SPELLINGS])
     flags.add_argument("-seed", type=seed, default=0, help="of the unlearning")
     flags.add_argument("-train_seed", type=seed, default=0, help="of the pre-training: which checkpoint")

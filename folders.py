@@ -65,13 +65,16 @@ def _images_below(folder, suffixes):
     """[(path, bytes, time of its last change in ns)] of the image files in a folder and below it, in the order of their parts."""
     found, folders = [], [folder]
     while folders:
-        with os.scandir(folders.pop()) as entries:
-            for entry in entries:
-                if entry.is_dir(follow_symlinks=False):
-                    folders.append(entry.path)
-                elif os.path.splitext(entry.name)[1].lower() in suffixes and entry.is_file():
-                    status = entry.stat()
-                    found.append((entry.path, status.st_size, status.st_mtime_ns))
+        try:
+            with os.scandir(folders.pop()) as entries:
+                for entry in entries:
+                    if entry.is_dir(follow_symlinks=False):
+                        folders.append(entry.path)
+                    elif os.path.splitext(entry.name)[1].lower() in suffixes and entry.is_file():
+                        status = entry.stat()
+                        found.append((entry.path, status.st_size, status.st_mtime_ns))
+        except OSError as error:
+            raise UserError(f"{error.filename or folder} cannot be read ({error.strerror}); mend its permissions") from error
     return sorted(found, key=lambda image: image[0].split(os.sep))
 
 

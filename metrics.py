@@ -75,7 +75,9 @@ def logits_of(model, images, what=""):
 
 def picked(logits, images, part):
     """Of `logits` [N, C] of the set `images`, whose index ascends, those of its subset `part`."""
-    return logits[torch.searchsorted(images.index, part.index).to(logits.device)]
+    at = torch.searchsorted(images.index, part.index)
+    assert torch.equal(images.index[at], part.index)
+    return logits[at.to(logits.device)]
 
 
 def score(train_logits, test_logits, untrained, split, *, batch_size, protocol=PAPER, notes=None):
@@ -96,6 +98,7 @@ def score(train_logits, test_logits, untrained, split, *, batch_size, protocol=P
         base = predict(untrained, batches(split.forget_test, untrained, batch_size), train_mode=True)
     else:
         base = logits_of(untrained, split.forget_test)
+    base = base.to(forget_test.device)
     return {
         "TestAcc": share_right(test_logits, split.test.labels, batch_size, protocol),
         "RetainTestAcc": retain_accuracy(test_logits, split, batch_size, protocol),

@@ -26,8 +26,7 @@ def compute_in(model, numerics):
     TF32 belongs to the process, not to the model: left alone, NVIDIA's convolutions use it and its matrix products do not.
     """
     model.numerics = numerics
-    precision = "tf32" if numerics == "tf32" else "ieee"
-    torch.backends.cuda.matmul.fp32_precision = torch.backends.cudnn.conv.fp32_precision = precision
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = numerics == "tf32"
     with suppress(OSError):
         if numerics == "bf16" and not torch.cuda.is_available() and "bf16" not in Path("/proc/cpuinfo").read_text():
             warnings.warn("this CPU has no instructions for bf16: it is many times slower here than fp32", stacklevel=2)
@@ -99,7 +98,7 @@ class ResNet18(nn.Module):
 
     @in_its_numerics
     def forward(self, x):  # [B, 3, H, W] -> [B, C]
-        x = torch.relu_(self.bn1(self.conv1(x.contiguous(memory_format=torch.channels_last))))
+        x = torch.relu_(self.bn1(self.conv1(x)))
         x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
         return self.fc(x.mean(dim=(2, 3)))
 

@@ -96,6 +96,8 @@ def finished(args, metadata):
     if args.force or not os.path.lexists(args.out):
         return None
     there = models.read_metadata(args.out)
+    if "recipe" in there:  # before it was a choice, it was fp32
+        there["recipe"] = {"numerics": "fp32", **there["recipe"]}
     differing = [name for name, value in metadata.items() if name != "device" and there.get(name) != value]
     if differing:
         raise UserError(f"{args.out} was trained otherwise ({', '.join(differing)} differ); name another file with -out "

@@ -48,6 +48,7 @@ def read(path):
 
 def _is_sound(record):
     """Whether all that readers rely on is there, of the right kind."""
+    record["config"].setdefault("numerics", "fp32")  # before it was a choice
     config, scores, seconds, counts = (record[name] for name in ("config", "scores", "seconds", "entropy_histogram"))
     numbers = [*(scores[name] for name in SCORES), seconds["method"], seconds["evaluation"], *config["set"].values(), *counts,
                *(value for value in (seconds["full_importance"], record["selected"]) if value is not None),
@@ -88,7 +89,10 @@ def collapse(scores, original_d_r, retrained_d_f):
 
 def versions():
     """Those that a number may depend on."""
-    return {"python": platform.python_version(), **{name: version(name) for name in ("torch", "torchvision", "scikit-learn")}}
+    import torch
+
+    packages = {name: version(name) for name in ("torchvision", "scikit-learn")}  # not imported for that
+    return {"python": platform.python_version(), "torch": torch.__version__, **packages}
 
 
 @functools.cache

@@ -21,15 +21,14 @@ from summaries import SCORES, SETTINGS, TASKS, over_classes, tables
 LEGEND = """\
 D_r: accuracy on the test images of what is kept. D_f: accuracy on the test images of what is forgotten (random: on the
 forgotten images themselves). MIA: forgotten training images that an attack judges to have been trained on. All three in
-percent, ± the sample standard deviation over unlearning seeds, and apart from it over trained networks where there are several;
-n: runs; "deterministic": the method draws no random number, so that one run stands beside the retrains of all seeds. retrain
-is the goal: closer to its row is better, in each column.
-distance: mean of |difference to the retrain of the same seed| over the three scores, in points. ToW: tug of war, the product of
-one minus each difference in D_r, D_f and the accuracy on all test images (1: retrain's own). faster: retrain's seconds over the
-method's. seconds: the method alone; I_D s: SSD's importances over the whole training set, paid once per trained network.
-selected: parameters that were dampened. collapsed: runs whose D_r is more than 10 points below the baseline's, or whose D_f
-is more than 10 below retrain's. Intervals: 95 %, Student's t, over pairs of a run and the retrain
-of its seeds."""
+percent, ± the sample standard deviation over unlearning seeds, and apart from it over trained networks where there are
+several; n: runs; "deterministic": the method draws no random number, so that one run stands beside the retrains of all
+seeds. retrain is the goal: closer to its row is better, in each column. distance: mean of |difference to the retrain of the
+same seed, or of each| over the three scores, in points. ToW: tug of war, the product of one minus each difference in D_r,
+D_f and the accuracy on all test images (1: retrain's own). faster: retrain's seconds over the method's. seconds: the method
+alone; I_D s: SSD's importances over the whole training set, paid once per trained network. selected: parameters that were
+dampened. collapsed: runs whose D_r is more than 10 points below the baseline's, or whose D_f is more than 10 below
+retrain's. Intervals: 95 %, Student's t, over pairs of a run and the retrain of its seeds."""
 HEAD = ["method", *SCORES, "distance", "ToW", "seconds", "faster", "I_D s", "selected %", "n", "collapsed"]
 GAP_HEAD = ["method", *[f"{name[:-2]} - retrain's" for name in SCORES], "pairs"]
 

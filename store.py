@@ -1,6 +1,7 @@
 """What depends on the trained network alone, computed once and kept beside its checkpoint: I_D, and its logits."""
 
 import json
+import os
 import time
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import torch
 import ssd
 from common import Claim, UserError, progress, sha256, write_whole
 
-TOGETHER_BYTES = 4e9  # of I_Ds taken in one pass
+TOGETHER_BYTES = 4e9  # of I_Ds taken in one pass, or a quarter of what a GPU has free
 
 
 def importance(model, requests, checkpoint, *, identity, measure, per_sample):
@@ -23,8 +24,6 @@ def importance(model, requests, checkpoint, *, identity, measure, per_sample):
     """
     if any(data.shuffle or data.augment for data in requests):
         raise ValueError("I_D is kept for one order of D only; shuffled or augmented batches have none")
-    size = sum(4 * p.numel() for p in model.parameters())
-    requests = requests[: max(1, int(TOGETHER_BYTES / size))]
     dials = {**identity, "batch_size": requests[0].batch_size, "measure": measure, "per_sample": per_sample}
     orders = [data.images.index.cpu() for data in requests]  # each sample's own gradient minds no order
     keys = [{**dials, "order": sha256(order.sort().values if per_sample else order)} for order in orders]
@@ -32,7 +31,13 @@ def importance(model, requests, checkpoint, *, identity, measure, per_sample):
     def compute(missing):
         return importances(model, [requests[i] for i in missing], measure, per_sample)
 
-    return _kept(checkpoint, "importance", keys, compute)
+    return _kept(checkpoint, "importance", keys, compute, most=_room(model))
+
+
+def _room(model):
+    """How many I_Ds may be taken together."""
+    device, size = next(model.parameters()).device, sum(4 * p.numel() for p in model.parameters())
+    return max(1, int((torch.cuda.mem_get_info(device)[0] / 4 if device.type == "cuda" else TOGETHER_BYTES) / size))
 
 
 def importances(model, requests, measure, per_sample):
@@ -74,28 +79,32 @@ def logits(checkpoint, what, identity, compute):
     return found["logits"]
 
 
-def _kept(checkpoint, kind, keys, compute):
-    """(tensors of the first key, seconds that they took): read, or compute(numbers of the keys that are missing) -> tensors.
+def _kept(checkpoint, kind, keys, compute, most=1):
+    """(tensors of the first key, seconds that they took): read, or compute(numbers of keys) -> tensors of each.
 
-    A damaged file is computed anew; a second process waits for the first.
+    The others' that are missing are computed with it, `most` in all. A damaged file is computed anew; a second process waits.
     """
     paths = [Path(checkpoint).with_suffix(f".{kind}-{sha256(json.dumps(key, sort_keys=True))[:12]}.safetensors") for key in keys]
     if found := _read(paths[0]):
         return found
-    claims = [Claim(path, waits=True) for path in sorted(set(paths)) if path == paths[0] or not path.exists()]
+    most = most if os.access(paths[0].parent, os.W_OK) else 1  # what cannot be kept is of no use to others
+    wanted = [i for i, path in enumerate(paths) if i == 0 or (path not in paths[:i] and not path.exists())][:most]
+    claims = [Claim(path, waits=True) for path in sorted(paths[i] for i in wanted)]  # in one order: nobody waits for each other
     try:
         if found := _read(paths[0]):  # by the process that was waited for
             return found
-        missing = [i for i, path in enumerate(paths) if i == 0 or (path not in paths[:i] and not path.exists())]
+        missing = [i for i in wanted if i == 0 or not paths[i].exists()]
         start = time.perf_counter()
-        values = [{name: tensor.cpu().contiguous() for name, tensor in sorted(part.items())} for part in compute(missing)]
-        seconds = (time.perf_counter() - start) / len(missing)
-        for i, part in zip(missing, values, strict=True):
-            _write(paths[i], part, {"seconds": repr(seconds), "identity": json.dumps(keys[i])})
+        computed = compute(missing)
+        seconds, first = (time.perf_counter() - start) / len(missing), None
+        for i, part in zip(missing, computed, strict=True):
+            values = {name: tensor.cpu().contiguous() for name, tensor in sorted(part.items())}
+            _write(paths[i], values, {"seconds": repr(seconds), "identity": json.dumps(keys[i])})
+            first = first or values
     finally:
         for claim in claims:
             claim.end()
-    return values[0], seconds
+    return first, seconds
 
 
 def _write(path, values, metadata):

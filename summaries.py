@@ -34,7 +34,7 @@ class Row:
     method: str
     runs: tuple  # records, of one training seed or several
     values: dict  # {column: Spread}: D_r %, D_f %, MIA %, seconds, I_D s, selected %
-    deterministic: bool  # nothing in it depends on the unlearning seed
+    deterministic: bool  # no score but ZRF depends on the unlearning seed
     gaps: dict  # {column: (mean, low, high) of the differences to the retrain of the same seeds}, ends None for one pair
     pairs: int  # runs with the retrain of their own seeds; a deterministic run stands beside those of all unlearning seeds
     distance: float | None  # mean over runs and scores of |difference to retrain|, points
@@ -112,12 +112,13 @@ def _row(label, method, runs, variants):
     tests = [run["scores"]["TestAcc"] - goal["scores"]["TestAcc"] for run, goal in pairs]
     wars = [(1 - abs(r) / 100) * (1 - abs(f) / 100) * (1 - abs(t) / 100)
             for r, f, t in zip(gaps["D_r %"], gaps["D_f %"], tests, strict=True)]  # fmt: skip
-    seconds = [sum(run["seconds"]["method"] for run in part) for part in (list(zip(*pairs, strict=True)) or ((), ()))]
+    own, goals = ([run["seconds"]["method"] for run in part] for part in (list(zip(*pairs, strict=True)) or ((), ())))
+    seconds = statistics.fmean(run["seconds"]["method"] for run in runs.values()) if deterministic else sum(own) / max(1, len(own))
     return Row(
         label, method, tuple(runs.values()), _values(runs), deterministic,
         {name: interval(values) for name, values in gaps.items() if values}, len(pairs),
         statistics.fmean(abs(value) for values in gaps.values() for value in values) if pairs else None,
-        statistics.fmean(wars) if pairs else None, seconds[1] / seconds[0] if seconds[0] else None,
+        statistics.fmean(wars) if pairs else None, statistics.fmean(goals) / seconds if pairs and seconds else None,
         sum(bool(_collapse(record, variants)) for record in runs.values()),
     )  # fmt: skip
 

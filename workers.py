@@ -153,7 +153,7 @@ def plan(commands):
         classes = list(dict.fromkeys(job.forgotten for job in same))
         for job in same:
             if len(classes) > 1:
-                job.together = ("-together", *[name for name in classes if name != job.forgotten])
+                job.together = tuple(f"-together={name}" for name in classes if name != job.forgotten)
     return sorted(jobs, key=lambda job: job.script != "pretrain_model")
 
 

@@ -254,7 +254,7 @@ def _networks(place, args, count=None):
     models.compute_in(ours, args.numerics)
     data = plain.decoded(f"{place}/data/train")
     if count:  # evenly over the classes, in their order
-        step = len(data) // count
+        step = max(1, len(data) // count)
         data, train = data[::step][:count], train.take(_first(len(data))[::step][:count])
     return _there(plain.network(len(train.classes), checkpoint), args), ours, data, train
 
@@ -290,6 +290,8 @@ def child(stage, side, place, out, args):
     run = STAGES[stage](place, args)[side == "ours"]
     if stage not in ("start", *HEAVY):
         run()  # the first one warms up
+    if args.gpu:
+        torch.cuda.synchronize()
     begin = time.perf_counter()
     result = run()
     if args.gpu:

@@ -24,7 +24,7 @@ def unlearn(model, split, *, scale=1e-6, batch_size=32):
     with torch.no_grad():
         for name, p in model.named_parameters():
             mean, var = normal(p, fisher[name], split.num_classes, forgotten, scale)
-            p.copy_(mean + var.sqrt() * torch.randn_like(p))
+            p.copy_(mean + var.sqrt() * torch.randn(p.shape, device=p.device))  # however p lies in memory
     return model.eval()
 
 

@@ -5,6 +5,7 @@ augmentation. Differs under the released protocol (protocol.py): the last layer 
 rising to 0.02 during two epochs of warm-up; un-augmented images in the task's batches.
 """
 
+from common import UserError
 from images import batches
 from models import compute_in, fresh
 from protocol import PAPER
@@ -14,7 +15,10 @@ from training import fit, lr_factor, sgd
 def unlearn(model, split, *, recipe, batch_size, protocol=PAPER):
     """Minimise the cross-entropy over D_r from new random weights; returns a new model, D_f is never looked at."""
     network = fresh(model)
-    compute_in(network, recipe.get("numerics", "fp32"))
+    numerics = recipe.get("numerics", "fp32")
+    if numerics == "tf32" and next(model.parameters()).device.type == "cpu":
+        raise UserError("the network was pre-trained in tf32, and so must be the one without D_f: add -gpu")
+    compute_in(network, numerics)
     if protocol.retrain_resets_last_layer_only:
         _keep_all_but_last_layer(network, model)
     if protocol.retrain_by_short_recipe:

@@ -26,6 +26,7 @@ GRID = [
     )
     for method in methods
 ]
+STORED = shutil.ignore_patterns("*importance*", "*.logits-*", "*.lock")  # what is kept beside checkpoints
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 
 
@@ -89,7 +90,9 @@ def records_of(folder):
 
 def copy_of(place, folder):
     """A folder to run GRID in: the checkpoints alone, no I_D."""
-    shutil.copytree(place / "checkpoints", folder / "checkpoints", ignore=shutil.ignore_patterns("*importance*", "*.lock"))
+    shutil.copytree(
+        place / "checkpoints", folder / "checkpoints", ignore=shutil.ignore_patterns("*importance*", "*.logits-*", "*.lock")
+    )
     return folder
 
 

@@ -18,7 +18,7 @@ from types import SimpleNamespace
 import pytest
 import safetensors.torch
 import torch
-from conftest import DIGITS, NET, ROOT, assert_refused, call, only_record, write_images
+from conftest import DIGITS, NET, ROOT, STORED, assert_refused, call, only_record, write_images
 
 import experiment
 import pretrain_model
@@ -81,7 +81,7 @@ def test_released_protocol_runs_and_has_a_record_of_its_own(place, tmp_path):
 
 
 def test_importance_is_stored_once_and_survives_damage(place, tmp_path):
-    shutil.copytree(place / "checkpoints", tmp_path / "checkpoints", ignore=shutil.ignore_patterns("*importance*"))
+    shutil.copytree(place / "checkpoints", tmp_path / "checkpoints", ignore=STORED)
     flags = (*CASES["full_class"], "-method", "ssd", "-alpha", 2)
     forget(tmp_path, "full_class", *flags, "-results", tmp_path / "a")
     (stored,) = (tmp_path / "checkpoints").glob("ResNet18Slim-Digits-seed0.importance-*.safetensors")

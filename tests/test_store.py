@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 import torch
-from conftest import DIGITS, call, records_of
+from conftest import DIGITS, call, copy_of, records_of
 from test_methods import NETWORKS, RECIPE, SETTINGS, settings_for, small_split
 
 import datasets
@@ -14,7 +14,7 @@ import metrics
 import models
 import ssd
 import store
-from images import Batches, batches
+from images import Augmentation, Batches, batches, image_set
 from methods import METHODS
 from protocol import RELEASED
 from training import fit, sgd
@@ -48,14 +48,23 @@ def test_importances_in_one_pass_equal_those_taken_alone_and_no_batch_is_compute
         assert Counter(sizes) == Counter(map(len, distinct)) and len(distinct) < 0.6 * sum(map(len, requests))
 
 
-def test_published_grids_have_few_distinct_batches():
+@pytest.mark.parametrize(("num_classes", "chosen", "wanted"), [(20, (19, 4, 14, 5, 10), 2.55), (100, range(100), 31.9)])
+def test_published_grids_have_few_distinct_batches(monkeypatch, num_classes, chosen, wanted):
     """The counts in store.py's docstring: the grid's five classes of CIFAR-20, all of CIFAR-100; batches of 64."""
-    for num_classes, chosen, wanted in ((20, (19, 4, 14, 5, 10), 2.55), (100, range(100), 31.9)):
-        order = torch.arange(50_000)  # sorted by class
-        label = order * num_classes // 50_000
-        parts = [torch.cat([order[label != c], order[label == c]]).split(64) for c in chosen]
-        distinct = {part.numpy().tobytes() for request in parts for part in request}
-        assert sum(map(len, parts)) / len(distinct) == pytest.approx(wanted, rel=0.01)
+    order = torch.arange(50_000)  # sorted by class
+    label = order * num_classes // 50_000
+    images = image_set("Sorted", torch.zeros(1, 3, 1, 1, dtype=torch.uint8).expand(50_000, -1, -1, -1), label, map(str, chosen),
+                       Augmentation(1, 0, False, 0), digest="")  # fmt: skip
+    model, seen = torch.nn.Linear(1, 1), []
+    requests = [batches(images.take(torch.cat([order[label != c], order[label == c]])), model, 64) for c in chosen]
+
+    def counted(model, data, **_):
+        seen.extend(data)
+        return {name: torch.zeros_like(p) for name, p in model.named_parameters()}
+
+    monkeypatch.setattr(store.ssd, "importance", counted)
+    store.importances(model, requests, "fisher", False)
+    assert sum(map(len, requests)) / len(seen) == pytest.approx(wanted, rel=0.01)
 
 
 @pytest.mark.parametrize("option", ["shuffle", "augment"])
@@ -92,24 +101,24 @@ def test_kept_importance_depends_on_order_and_batch_size_but_not_for_single_samp
     assert calls == [2] and len(list((tmp_path / "other").iterdir())) == 2  # each once, no lock left
 
 
-def test_original_network_is_scored_once_for_all_classes(place, tmp_path, monkeypatch):
+def test_original_network_is_scored_once_for_all_classes(place, tmp_path):
     """Baselines read one store of logits; it gives the scores that a pass of their own gives."""
     train, test = datasets.load("Digits")
-    model, _, _ = models.load(place / CHECKPOINT, "ResNet18Slim", train)
-    runs = (("full_class", "-forget_class", 1), ("full_class", "-forget_class", 2), ("random", "-forget_perc", 0.02))
-    flags = (*DIGITS, "-method", "baseline", "-weight_path", place / CHECKPOINT, "-wandb", "disabled")
-    for task, *what in runs:
-        done = call(f"forget_{task}_main.py", *flags, *what, cwd=tmp_path)
+    folder = copy_of(place, tmp_path)
+    model, _, _ = models.load(folder / CHECKPOINT, "ResNet18Slim", train)
+    times = []
+    for task, *what in (("full_class", "-forget_class", 1), ("full_class", "-forget_class", 2), ("random", "-forget_perc", 0.02)):
+        done = call(f"forget_{task}_main.py", *DIGITS, "-method", "baseline", "-wandb", "disabled", *what, cwd=folder)
         assert done.returncode == 0, done.stderr
-    for record in records_of(tmp_path).values():
+        times.append({path.name: path.stat().st_mtime_ns for path in (folder / "checkpoints").glob("*.logits-*")})
+    assert len(times[0]) == 2 and times[0] == times[1] == times[2]  # training and test images, written once
+    for record in records_of(folder).values():
         forget, task = record["config"]["forget"], record["task"]
         split = datasets.split_random(train, test, 0.02, 0) if task == "random" else datasets.split_class(train, test, forget)
-        untrained = models.ResNet18(10, width=16)
         logits = metrics.logits_of(model, train), metrics.logits_of(model, test)
-        wanted = metrics.score(*logits, untrained, split, batch_size=64)
+        wanted = metrics.score(*logits, models.ResNet18(10, width=16), split, batch_size=64)
         for name in ("TestAcc", "RetainTestAcc", "Df", "MIA"):
             assert record["scores"][name] == pytest.approx(wanted[name], abs=1e-9)
-    assert len(list((place / "checkpoints").glob("*.logits-*"))) == 2  # training and test images
 
 
 @pytest.mark.parametrize("network", NETWORKS)
@@ -137,9 +146,11 @@ def test_numerics_change_what_they_say(monkeypatch):
     for name, value in ssd.importance(model, batches(split.forget, model, 16), per_sample=True).items():
         assert torch.equal(value, per_sample[name]), name  # single samples' gradients are always taken in full
     assert models.fresh(model).numerics == models.untrained(model).numerics == "bf16"
-    for numerics, precision in (("tf32", "tf32"), ("bf16", "ieee"), ("fp32", "ieee")):
+    for numerics in ("tf32", "bf16", "fp32"):
         models.compute_in(model, numerics)
-        assert torch.backends.cuda.matmul.fp32_precision == torch.backends.cudnn.conv.fp32_precision == precision
+        for switch in (torch.backends.cuda.matmul, torch.backends.cudnn):
+            assert switch.allow_tf32 == (numerics == "tf32")
+        assert (torch.backends.cuda.matmul.fp32_precision == "tf32") == (numerics == "tf32")
     assert torch.equal(metrics.logits_of(model, split.train), plain)
 
 
@@ -184,10 +195,14 @@ def test_a_sweep_takes_importances_of_the_released_order_in_one_pass(place, tmp_
                  for protocol in ("released", "paper") for name in ("1", "2", "3") for more in ([], ["-b", "32"])])  # fmt: skip
     assert [job.together for job in jobs if "paper" in job.argv] == [()] * 6
     released = [job for job in jobs if "released" in job.argv]
-    assert len(released) == 6 and all({job.forgotten, *job.together[1:]} == {"1", "2", "3"} for job in released)
+    assert len(released) == 6 and all(
+        {f"-together={job.forgotten}", *job.together} == {f"-together={name}" for name in "123"} for job in released
+    )
     flags = (*DIGITS[2:], "-method", "ssd", "-alpha", 2, "-protocol", "released", "-forget_class", 1)
-    for folder, more in (("alone", ()), ("together", ("-together", "2", "3", "no such class"))):
-        shutil.copytree(place / "checkpoints", tmp_path / folder / "checkpoints", ignore=shutil.ignore_patterns("*importance*"))
+    for folder, more in (("alone", ()), ("together", ("-together=2", "-together=3", "-together=no such class"))):
+        shutil.copytree(
+            place / "checkpoints", tmp_path / folder / "checkpoints", ignore=shutil.ignore_patterns("*importance*", "*.logits-*")
+        )
         forget(tmp_path / folder, "full_class", *flags, *more)
     kept = [len(list((tmp_path / folder / "checkpoints").glob("*importance*"))) for folder in ("alone", "together")]
     (alone,), (together,) = (records_of(tmp_path / folder).values() for folder in ("alone", "together"))
