@@ -45,21 +45,31 @@ def pair(folder):
     return (theirs, *(plain.decoded(folder / "data" / part) for part in ("train", "test"))), (ours, train, test)
 
 
-def test_importances_and_the_selected_set_are_the_plain_ways(pair):
-    (theirs, data, _), (ours, train, test) = pair
+def test_importances_are_the_plain_ways(pair):
+    """Channels first to float noise; channels last a few activations cross zero at a ReLU by rounding, and each moves gradients."""
+    (theirs, data, _), (ours, train, _) = pair
     for norm, measure in ((False, "fisher"), (True, "norm")):
         wanted = plain.importances(theirs, data, norm, batch_size=8)
-        got = ssd.importance(ours, batches(train, ours, 8), measure=measure)
-        for name, value in wanted.items():
-            assert (got[name] - value).norm() <= 2e-3 * value.norm() + 1e-12, name
-    _, forget = plain.parted(data, 1)
-    chosen = plain.ssd(theirs, data, forget, alpha=2, lam=1)
-    notes, split = {}, datasets.split_class(train, test, "1")
+        for layout, bound in ((torch.contiguous_format, 2e-5), (torch.channels_last, 2e-3)):
+            got = ssd.importance(ours.to(memory_format=layout), batches(train, ours, 8), measure=measure)
+            for name, value in wanted.items():
+                assert (got[name] - value).norm() <= bound * value.norm() + 1e-12, (name, layout)
+
+
+@pytest.mark.parametrize(("layout", "bound"), [(torch.contiguous_format, 1e-3), (torch.channels_last, 3e-2)])
+def test_the_selected_set_and_the_dampened_weights_are_the_plain_ways(pair, layout, bound):
+    (theirs, data, _), (ours, train, test) = pair
+    ours.to(memory_format=layout)
+    chosen = plain.ssd(theirs, data, plain.parted(data, 1)[1], alpha=2, lam=1)
+    split = datasets.split_class(train, test, "1")
     full, part = (ssd.importance(ours, batches(images, ours, 64)) for images in (split.full, split.forget))
     mine = torch.cat([(part[name] > 2 * full[name]).flatten() for name in full])
-    assert int((mine ^ chosen).sum()) <= 2e-3 * len(chosen)  # ties alone change side
+    assert int((mine ^ chosen).sum()) <= 1e-4 * len(chosen)  # ties
+    notes = {}
     METHODS["ssd"](ours, split, alpha=2, lam=1, batch_size=64, notes=notes)
-    assert notes["selected"] == pytest.approx(float(chosen.double().mean()), abs=1e-3)
+    assert 0.001 < notes["selected"] == pytest.approx(float(chosen.double().mean()), abs=1e-4)
+    for (name, a), b in zip(theirs.named_parameters(), ours.parameters(), strict=True):
+        assert (a - b).norm() <= bound * a.norm() + 1e-9, name
 
 
 def test_single_samples_importances_are_the_plain_ways(pair):
