@@ -1,11 +1,10 @@
 """What every forgetting run shares: its data and network, its method's settings, the stopwatch, the record it leaves."""
 
-import copy
 import inspect
 import platform
 import time
 from collections.abc import Callable
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,48 +13,17 @@ from types import SimpleNamespace
 import torch
 
 import datasets
+import inputs
 import metrics
 import mirror
 import models
 import records
-import store
-from common import Claim, UserError, check_writable, kept, sha256, stamp
-from images import batches
+from common import Claim, UserError, check_writable, sha256
 from methods import METHODS
 from protocol import PROTOCOLS
 from training import recipe
 
 PLACES = ("data", "weight_path", "results", "wandb", "force", "classes", "superclasses", "subclasses", "forget_class")
-
-
-def device(args):
-    """The device asked for; UserError where -gpu finds none."""
-    if args.numerics == "tf32" and not args.gpu:
-        raise UserError("-numerics tf32 is a kind of GPU arithmetic; add -gpu, or leave it away")
-    if args.dry_run:
-        return torch.device("cpu")
-    if args.gpu and not torch.cuda.is_available():
-        raise UserError("-gpu: no CUDA device is usable here; leave -gpu away to run on the CPU")
-    return torch.device("cuda" if args.gpu else "cpu")
-
-
-def load_data(args):
-    """(training set, test set) on the device, checked against the numbers of classes that the flags claim."""
-    where, size = device(args), models.DECODE_SIZE[args.net]
-
-    def load():
-        parts = datasets.load(args.dataset, args.data, size=size, protocol=PROTOCOLS[args.protocol])
-        return tuple(part.to(where) for part in parts)
-
-    train, test = kept("data", (args.dataset, args.data, size, args.protocol, where), load)
-    has = {"classes": len(train.classes), "superclasses": len(train.classes), "subclasses": len(train.fine_classes)}
-    if getattr(args, "task", "") == "sub_class":  # the released sub-class script counts either
-        has["classes"] = args.classes if args.classes in (has["classes"], has["subclasses"]) else has["classes"]
-    for flag, count in has.items():
-        claimed = getattr(args, flag, None)
-        if claimed is not None and claimed != count:
-            raise UserError(f"-{flag} {claimed}: {args.dataset} has {count}; leave the flag away")
-    return train, test
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,12 +49,11 @@ class Run:
 
 def prepare(args, split, ALPHA, LAMBDA):
     """The trained network and the method's settings; or the record, where the same run has left one before."""
-    model, metadata, weights = _trained(args, split.full)
+    model, metadata, weights = inputs.trained(args, split.full)
     takes = inspect.signature(METHODS[args.method]).parameters
     config = dict(vars(args), forget=_forgotten(args, split), train_seed=metadata.get("seed", args.train_seed),
                   train_numerics=metadata.get("recipe", {}).get("numerics", "fp32"))  # fmt: skip
-    for flag in ("dry_run", "together"):
-        config.pop(flag, None)
+    config = {name: value for name, value in config.items() if name not in ("dry_run", "together")}
     config["alpha"], config["lambda"] = (
         _dial(args, flag, table) if name in takes else _unused(args, flag)
         for flag, name, table in (("alpha", "alpha", ALPHA), ("lambda", "lam", LAMBDA))
@@ -106,7 +73,7 @@ def prepare(args, split, ALPHA, LAMBDA):
     if found := _found(args, path):  # by the process that was waited for
         claimed.end()
         return Run(config, path, split, record=found)
-    model.to(device(args))
+    model.to(inputs.device(args))
     protocol, notes = PROTOCOLS[args.protocol], {"selected": None, "full_importance": None}
     _seed("untrained", args.seed)
     untrained = models.untrained(model, pretrained_vit=protocol.untrained_vit_is_pretrained)
@@ -115,22 +82,11 @@ def prepare(args, split, ALPHA, LAMBDA):
                "recipe": metadata.get("recipe") or recipe(args.net, args.dataset)}  # fmt: skip
     settings = _named_by(takes, offered) | args.set
     if "full_importance" in takes:
-        stored = _stored_importance(args, model, weights, split, takes["measure"].default)
-        settings["full_importance"], notes["full_importance"] = stored
-
-    original_logits = partial(_stored_logits, args, model, weights)
+        settings["full_importance"], notes["full_importance"] = inputs.full_importance(args, model, weights, split, takes)
+    original_logits = partial(inputs.original_logits, args, model, weights)
     original_d_r = None if args.method == "baseline" else _original_d_r(args, original_logits, split, config, hashes)
     _seed("unlearning", args.seed)
     return Run(config, path, split, model, untrained, settings, notes, hashes, original_d_r, original_logits, claimed)
-
-
-def _trained(args, images):
-    """A copy of the trained network, its metadata, and the digest of its weights."""
-    key = (args.weight_path, stamp(args.weight_path), args.net, images.name, images.classes, images.digest)
-    model, metadata, weights = kept("network", key, lambda: models.load(args.weight_path, args.net, images))
-    model = copy.deepcopy(model)
-    models.compute_in(model, args.numerics)
-    return model, metadata, weights
 
 
 def _named_by(takes, offered):
@@ -169,40 +125,6 @@ def _path(config, hashes):
 def done_by(method, config, hashes):
     """The record of the same run by a method that has no dials, or None where it was not done."""
     return records.read(_path({**config, "method": method, "alpha": None, "lambda": None, "importance": None, "set": {}}, hashes))
-
-
-def _stored_importance(args, model, weights, split, measure):
-    """(I_D of the network, seconds that computing it took): computed the first time, kept beside the checkpoint."""
-    identity = {"weights": weights, "data": split.full.digest, "numerics": args.numerics, "device": device(args).type}
-    dials = {"measure": measure, "per_sample": args.importance == "sample"}
-
-    def stored():
-        requests = [batches(full, model, args.b) for full in (split.full, *_others_read_full(args, split))]
-        values, seconds = store.importance(model, requests, args.weight_path, identity=identity, **dials)
-        return {name: value.to(device(args)) for name, value in values.items()}, seconds
-
-    key = (str(args.weight_path), *identity.values(), *dials.values(), args.b, sha256(split.full.index))
-    return kept("I_D", key, stored)
-
-
-def _others_read_full(args, split):
-    """D in the orders of the classes named by -together, where it depends on the class at all."""
-    if args.protocol != "released" or args.importance == "sample" or args.task == "random":
-        return
-    parted = datasets.split_class if args.task == "full_class" else datasets.split_sub_class
-    for name in args.together:
-        with suppress(UserError):  # a class that there is not: its own run says so
-            yield parted(split.train, split.test, name, protocol=PROTOCOLS["released"]).full
-
-
-def _stored_logits(args, model, weights, images, what):
-    """The trained network's logits [N, C] on all images of a set, computed the first time, kept beside the checkpoint."""
-    identity = {"weights": weights, "data": images.digest, "numerics": args.numerics, "device": device(args).type}
-
-    def stored():
-        return store.logits(args.weight_path, what, identity, lambda: metrics.logits_of(model, images, what)).to(device(args))
-
-    return kept(f"{what} logits", (str(args.weight_path), *identity.values()), stored)
 
 
 def _dial(args, flag, table):

@@ -8,6 +8,7 @@ from pathlib import Path
 import datasets
 import mirror
 import models
+import numerics
 from common import UserError, refuse
 from methods import METHODS, SPELLINGS
 from protocol import PROTOCOLS
@@ -26,7 +27,7 @@ def parser(doc):
     flags.add_argument("-classes", type=int, help="checked against the data (the released scripts need it)")
     flags.add_argument("-gpu", action="store_true", help="use the GPU")
     flags.add_argument("-dry_run", action="store_true", help="say whether this is done already, and do nothing")
-    flags.add_argument("-numerics", choices=models.NUMERICS, default="fp32", help="tf32 and bf16 change results; recorded")
+    flags.add_argument("-numerics", choices=numerics.NUMERICS, default="fp32", help="tf32 and bf16 change results; recorded")
     flags.add_argument("-protocol", choices=list(PROTOCOLS), default="paper", help="protocol.py: where the released code departs")
     return flags
 

@@ -10,6 +10,7 @@ Expected, as the demo runs it: the README's table.
 import datasets
 import experiment
 import flags
+import inputs
 from common import run_script
 from methods import METHODS
 from protocol import PROTOCOLS
@@ -29,7 +30,7 @@ LAMBDA = {
 def main(argv=None):
     args = flags.arguments(__doc__, "random", argv)
     # 1. What was learned, and what is to be forgotten.
-    train, test = experiment.load_data(args)
+    train, test = inputs.load_data(args)
     split = datasets.split_random(train, test, args.forget_perc, args.seed, protocol=PROTOCOLS[args.protocol])
     run = experiment.prepare(args, split, ALPHA, LAMBDA)
     if run.model is None:  # nothing to do

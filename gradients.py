@@ -78,7 +78,7 @@ def _products(g, a):
 def _factors(model, parameters, x, losses_of):
     """Yields (name, losses, samples, g, a): the gradients are g [k, b, groups, O, L] times a [b, groups, I, L] transposed.
 
-    Where a is None they are g itself, [k, b, ...]. A network that computes in bf16 (models.compute_in) does not here: squares
+    Where a is None they are g itself, [k, b, ...]. A network that computes in bf16 (numerics.py) does not here: squares
     of single samples' gradients would keep two digits, and vmap knows no layers of mixed kinds.
     """
     numerics = getattr(model, "numerics", None)

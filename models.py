@@ -1,12 +1,9 @@
-"""The networks, the numbers they compute with, their checkpoints, and fresh copies of them."""
+"""The networks, their checkpoints, and fresh copies of them."""
 
-import functools
 import io
 import json
 import logging
 import os
-import warnings
-from contextlib import suppress
 from pathlib import Path
 
 import safetensors
@@ -15,34 +12,9 @@ import torch
 from torch import nn
 
 from common import UserError, sha256, write_whole
+from numerics import in_its_numerics
 
 VIT_WEIGHTS = "google/vit-base-patch16-224"
-NUMERICS = ("fp32", "tf32", "bf16")
-
-
-def compute_in(model, numerics):
-    """Let `model` compute in fp32, in bf16 (autocast; weights, losses and logits stay float32), or on a GPU in TF32.
-
-    TF32 belongs to the process, not to the model: left alone, NVIDIA's convolutions use it and its matrix products do not.
-    """
-    model.numerics = numerics
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = numerics == "tf32"
-    with suppress(OSError):
-        if numerics == "bf16" and not torch.cuda.is_available() and "bf16" not in Path("/proc/cpuinfo").read_text():
-            warnings.warn("this CPU has no instructions for bf16: it is many times slower here than fp32", stacklevel=2)
-
-
-def in_its_numerics(forward):
-    """A network's forward() as compute_in() wants it; the logits are float32 in any case."""
-
-    @functools.wraps(forward)
-    def wrapped(self, x):
-        if self.numerics != "bf16":
-            return forward(self, x)
-        with torch.autocast(x.device.type, torch.bfloat16):
-            return forward(self, x).float()
-
-    return wrapped
 
 
 class BasicBlock(nn.Module):
@@ -75,7 +47,7 @@ class ResNet18(nn.Module):
     """
 
     input_size = None  # takes images of any size as they come
-    numerics = "fp32"
+    numerics = "fp32"  # numerics.py
 
     def __init__(self, num_classes, width=64):
         super().__init__()
@@ -110,7 +82,7 @@ class ViT(nn.Module):
     transformers.ViTConfig for one of another size, untrained.
     """
 
-    numerics = "fp32"
+    numerics = "fp32"  # numerics.py
 
     def __init__(self, num_classes, backbone="pretrained"):
         super().__init__()

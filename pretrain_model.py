@@ -13,15 +13,16 @@ from pathlib import Path
 
 import torch
 
-import experiment
 import flags
+import inputs
 import models
+import numerics
 import records
 from common import Claim, UserError, check_writable, run_script, sha256
 from images import batches
-from metrics import accuracy
+from metrics import accuracy, logits_of
 from protocol import PROTOCOLS
-from training import epochs, lr_factor, predict, recipe, sgd
+from training import epochs, lr_factor, recipe, sgd
 
 
 def arguments(argv):
@@ -44,7 +45,7 @@ def arguments(argv):
 def main(argv=None):
     args = arguments(argv)
     # 1. What is to be learned, and how.
-    train, test = experiment.load_data(args)
+    train, test = inputs.load_data(args)
     how = chosen_recipe(args)
     metadata = {"net": args.net, "dataset": args.dataset, "classes": list(train.classes), "data_hash": train.digest,
                 "seed": args.seed, "epochs": how["epochs"], "recipe": how, "protocol": args.protocol,
@@ -62,8 +63,8 @@ def main(argv=None):
         claimed.end()
         return done
     torch.manual_seed(args.seed)
-    model = models.create(args.net, len(train.classes), args.vit_init).to(experiment.device(args))
-    models.compute_in(model, args.numerics)
+    model = models.create(args.net, len(train.classes), args.vit_init).to(inputs.device(args))
+    numerics.compute_in(model, args.numerics)
     key = sha256(str(sorted(metadata.items())))[:8]  # another recipe never goes on from this one's state
     keep, best = (args.out.with_name(f".{args.out.stem}-{key}{end}") for end in (".partial", "-best.safetensors"))
     accuracy_reached, seconds_per_epoch = learn(model, train, test, how, args, keep, best)
@@ -110,7 +111,7 @@ def learn(model, train, test, how, args, keep, best_path):
     """Train by the recipe, going on from `keep`; returns (test accuracy in percent, seconds per epoch)."""
 
     def test_accuracy():
-        return accuracy(predict(model, batches(test, model, 256, what="testing")), test.labels.to(experiment.device(args)))
+        return accuracy(logits_of(model, test, "test"), test.labels.to(inputs.device(args)))
 
     data = batches(train, model, how["batch_size"], shuffle=True, augment=True)
     keeps_best = PROTOCOLS[args.protocol].checkpoint_is_best_on_test

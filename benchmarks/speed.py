@@ -157,6 +157,7 @@ def training(place, args):
 def training_vit(place, args):
     """A ViT-B/16 at 224, one batch."""
     import models
+    import numerics
     from benchmarks import plain
     from images import batches
     from training import fit, sgd
@@ -166,7 +167,7 @@ def training_vit(place, args):
     found = plain.Pictures(plain.pictures(f"{place}/data/train")[: len(part)], 224)
 
     def fast():
-        models.compute_in(model, args.numerics)
+        numerics.compute_in(model, args.numerics)
         fit(model, batches(part, model, 8, shuffle=True, augment=True), sgd(model, 0.01), 1)
 
     return lambda: plain.train(model, found, 1, _sgd(model), batch_size=8) and None, fast
@@ -246,12 +247,13 @@ def _there(model, args):
 def _networks(place, args, count=None):
     """(the plain way's network, ours, decoded training images, the same as our subset), one set of weights; `count` of each."""
     import models
+    import numerics
     from benchmarks import plain
 
     train = _images(place, args)
     checkpoint = place / "checkpoints" / f"{NET}-Folder-seed0.safetensors"
     ours = _there(models.load(checkpoint, NET, train)[0], args)
-    models.compute_in(ours, args.numerics)
+    numerics.compute_in(ours, args.numerics)
     data = plain.decoded(f"{place}/data/train")
     if count:  # evenly over the classes, in their order
         step = max(1, len(data) // count)

@@ -7,7 +7,8 @@ rising to 0.02 during two epochs of warm-up; un-augmented images in the task's b
 
 from common import UserError
 from images import batches
-from models import compute_in, fresh
+from models import fresh
+from numerics import compute_in
 from protocol import PAPER
 from training import fit, lr_factor, sgd
 

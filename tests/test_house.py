@@ -11,9 +11,9 @@ from conftest import ROOT
 
 from methods import METHODS
 
-ORDER = ["common", "protocol", "images", "folders", "datasets", "models", "training", "metrics", "gradients", "ssd", "store",
-         "records", "mirror", "methods", "flags", "experiment", "pretrain_model", "forget_full_class_main", "forget_sub_class_main",
-         "forget_random_main", "workers", "cluster", "sweep", "summaries", "plots", "report"]  # fmt: skip
+ORDER = ["common", "protocol", "images", "folders", "datasets", "numerics", "models", "training", "metrics", "gradients", "ssd",
+         "store", "records", "mirror", "methods", "flags", "inputs", "experiment", "pretrain_model", "forget_full_class_main",
+         "forget_sub_class_main", "forget_random_main", "workers", "cluster", "sweep", "summaries", "plots", "report"]  # fmt: skip
 
 
 def imported(path):

@@ -12,6 +12,7 @@ from test_methods import NETWORKS, RECIPE, SETTINGS, settings_for, small_split
 import datasets
 import metrics
 import models
+import numerics
 import ssd
 import store
 from images import Augmentation, Batches, batches, image_set
@@ -34,7 +35,7 @@ def released_requests(model, classes, batch_size=16):
 def test_importances_in_one_pass_equal_those_taken_alone_and_no_batch_is_computed_twice(measure, per_sample):
     torch.manual_seed(0)
     model = models.ResNet18(10, width=8).eval()
-    requests = released_requests(model, range(10))
+    requests = released_requests(model, range(3) if per_sample else range(10))
     alone = [ssd.importance(model, data, measure=measure, per_sample=per_sample) for data in requests]
     sizes = []
     hook = model.register_forward_pre_hook(lambda _, inputs: sizes.append(len(inputs[0])))
@@ -127,7 +128,7 @@ def test_every_method_runs_in_bf16_and_leaves_float32(method, network):
     torch.manual_seed(0)
     split = small_split("full_class")
     model = NETWORKS[network](split.num_classes)
-    models.compute_in(model, "bf16")
+    numerics.compute_in(model, "bf16")
     result = METHODS[method](model, split, **settings_for(method, model))
     assert result.numerics == "bf16" and all(p.dtype == torch.float32 and torch.isfinite(p).all() for p in result.parameters())
     assert metrics.logits_of(result, split.forget).dtype == torch.float32
@@ -140,17 +141,17 @@ def test_numerics_change_what_they_say(monkeypatch):
     fit(model, batches(split.train, model, 48, shuffle=True), sgd(model, 0.05), 2)
     plain = metrics.logits_of(model, split.train)
     per_sample = ssd.importance(model, batches(split.forget, model, 16), per_sample=True)
-    models.compute_in(model, "bf16")
+    numerics.compute_in(model, "bf16")
     rounded = metrics.logits_of(model, split.train)
     assert 1e-4 < float((rounded - plain).norm() / plain.norm()) < 0.05
     for name, value in ssd.importance(model, batches(split.forget, model, 16), per_sample=True).items():
         assert torch.equal(value, per_sample[name]), name  # single samples' gradients are always taken in full
     assert models.fresh(model).numerics == models.untrained(model).numerics == "bf16"
-    for numerics in ("tf32", "bf16", "fp32"):
-        models.compute_in(model, numerics)
+    for kind in ("tf32", "bf16", "fp32"):
+        numerics.compute_in(model, kind)
         for switch in (torch.backends.cuda.matmul, torch.backends.cudnn):
-            assert switch.allow_tf32 == (numerics == "tf32")
-        assert (torch.backends.cuda.matmul.fp32_precision == "tf32") == (numerics == "tf32")
+            assert switch.allow_tf32 == (kind == "tf32")
+        assert (torch.backends.cuda.matmul.fp32_precision == "tf32") == (kind == "tf32")
     assert torch.equal(metrics.logits_of(model, split.train), plain)
 
 

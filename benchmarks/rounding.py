@@ -1,6 +1,6 @@
 """What computing in another arithmetic changes: which parameters SSD selects, and the scores.
 
-    python -m benchmarks.numerics CHECKPOINT -net ResNet18Slim -dataset Digits [-data DIR] [-numerics bf16] [-alpha 6] [-gpu]
+    python -m benchmarks.rounding CHECKPOINT -net ResNet18Slim -dataset Digits [-data DIR] [-numerics bf16] [-alpha 6] [-gpu]
 
 For every class: SSD in fp32 and in the other arithmetic from the same weights. Prints the parameters that are selected by
 one of the two alone, as a share of those selected by either, and how far D_r, D_f and MIA move, in points.
@@ -15,14 +15,15 @@ import torch
 import datasets
 import metrics
 import models
+import numerics
 import ssd
 from images import batches
 
 
-def run(model, split, untrained, numerics, alpha):
-    """(which parameters are selected, bool [P]; scores) of SSD in `numerics`."""
+def run(model, split, untrained, kind, alpha):
+    """(which parameters are selected, bool [P]; scores) of SSD in arithmetic `kind`."""
     model = copy.deepcopy(model)
-    models.compute_in(model, numerics)
+    numerics.compute_in(model, kind)
     full, forget = (ssd.importance(model, batches(part, model, 64)) for part in (split.full, split.forget))
     chosen = torch.cat([(forget[name] > alpha * full[name]).flatten() for name in full])
     ssd.dampen(model, full, forget, alpha=alpha, lam=1)
@@ -36,7 +37,7 @@ def main():
     parser.add_argument("-net", choices=models.NETS, required=True)
     parser.add_argument("-dataset", choices=datasets.SETS, required=True)
     parser.add_argument("-data", default="data")
-    parser.add_argument("-numerics", choices=models.NUMERICS[1:], default="bf16")
+    parser.add_argument("-numerics", choices=numerics.NUMERICS[1:], default="bf16")
     parser.add_argument("-alpha", type=float, default=10)
     parser.add_argument("-gpu", action="store_true")
     args = parser.parse_args()
