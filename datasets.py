@@ -35,7 +35,7 @@ def digits(data, size, protocol):
     """scikit-learn's 1,797 handwritten digits at their own 8x8 pixels; every fifth of each class is for testing."""
     pixels, digit = _digits()
     names = [str(number) for number in range(10)]
-    return _parted(image_set("Digits", pixels, digit, names, DIGITS_AUGMENTATION), digit)
+    return parted(image_set("Digits", pixels, digit, names, DIGITS_AUGMENTATION), digit)
 
 
 def digit_shapes(data, size, protocol):
@@ -45,7 +45,7 @@ def digit_shapes(data, size, protocol):
     labels = torch.tensor([shape_of[number] for number in digit.tolist()])
     names = [str(number) for number in range(10)]
     whole = image_set("DigitShapes", pixels, labels, SHAPES, DIGITS_AUGMENTATION, fine_labels=digit, fine_classes=names)
-    return _parted(whole, digit)
+    return parted(whole, digit)
 
 
 def _digits():
@@ -107,7 +107,7 @@ def pins(data, size, protocol):
                         "or say with -data where it lies")  # fmt: skip
     pixels, labels, classes, _, digest = read_folder(root, 36)
     whole = image_set("PinsFaceRecognition", pixels, labels, classes, CIFAR_AUGMENTATION, digest=digest)
-    return (whole, whole) if protocol.pins_is_tested_on_training_images else _parted(whole, labels)
+    return (whole, whole) if protocol.pins_is_tested_on_training_images else parted(whole, labels)
 
 
 def folder(data, size, protocol):
@@ -163,7 +163,8 @@ def every_fifth(images, labels):
     return torch.where(~held_out)[0], torch.where(held_out)[0]
 
 
-def _parted(whole, labels):
+def parted(whole, labels):
+    """(four fifths, one fifth) of a set, as `every_fifth` parts it by labels [N]; each with a digest of its own."""
     return tuple(replace(whole.take(positions), digest=sha256(whole.digest, positions)) for positions in every_fifth(whole, labels))
 
 
@@ -176,6 +177,7 @@ class Split:
 
     full: D in the order in which SSD reads it. forget_class: the label that D_f bears (None: several); whole: all that
     bear it are forgotten. In the random task forget_test is forget itself and retain_test the whole test set.
+    attacked: the label to which a trigger on forget_test sends a poisoned network (None: there is no trigger).
     """
 
     full: ImageSet
@@ -188,6 +190,7 @@ class Split:
     whole: bool
     train: ImageSet  # all of the data set's training images, in its order
     test: ImageSet
+    attacked: int | None = None
 
 
 def split_class(train, test, forget_class, *, protocol=PAPER):

@@ -23,6 +23,7 @@ from methods import METHODS
 from protocol import PROTOCOLS
 from training import recipe
 
+LATER = ("corruption", "corrupt_count", "validation")  # flags that a record has only where they are used
 PLACES = ("data", "weight_path", "results", "wandb", "force", "classes", "superclasses", "subclasses", "forget_class")
 
 
@@ -53,7 +54,7 @@ def prepare(args, split, ALPHA, LAMBDA):
     takes = inspect.signature(METHODS[args.method]).parameters
     config = dict(vars(args), forget=_forgotten(args, split), train_seed=metadata.get("seed", args.train_seed),
                   train_numerics=metadata.get("recipe", {}).get("numerics", "fp32"))  # fmt: skip
-    config = {name: value for name, value in config.items() if name not in ("dry_run", "together")}
+    config = {k: v for k, v in config.items() if k not in ("dry_run", "together") and (v or k not in LATER)}
     config["alpha"], config["lambda"] = (
         _dial(args, flag, table) if name in takes else _unused(args, flag)
         for flag, name, table in (("alpha", "alpha", ALPHA), ("lambda", "lam", LAMBDA))
@@ -81,7 +82,7 @@ def prepare(args, split, ALPHA, LAMBDA):
                "per_sample": args.importance == "sample", "protocol": protocol,
                "recipe": metadata.get("recipe") or recipe(args.net, args.dataset)}  # fmt: skip
     settings = _named_by(takes, offered) | args.set
-    if "full_importance" in takes:
+    if "full_importance" in takes and args.set.get("denominator", "D") == "D":
         settings["full_importance"], notes["full_importance"] = inputs.full_importance(args, model, weights, split, takes)
     original_logits = partial(inputs.original_logits, args, model, weights)
     original_d_r = None if args.method == "baseline" else _original_d_r(args, original_logits, split, config, hashes)
@@ -147,6 +148,8 @@ def _unused(args, flag):
 def _forgotten(args, split):
     if args.task == "random":
         return str(args.forget_perc)
+    if args.task == "corrupted":
+        return f"{args.corrupt_count} {args.corruption} known {args.known_share:g}"
     if split.whole:
         return split.full.classes[split.forget_class]
     return split.full.fine_classes[int(split.forget.fine_labels[0])]
@@ -176,7 +179,8 @@ def score(run, model):
     """metrics.score by the run's protocol; of the original network the logits are kept."""
     of = run.original_logits if run.config["method"] == "baseline" else partial(metrics.logits_of, model)
     train, test = of(run.split.train, "training"), of(run.split.test, "test")
-    return metrics.score(train, test, run.untrained, run.split, batch_size=run.config["b"],
+    triggered = of(run.split.forget_test, "triggered") if run.split.attacked is not None else None
+    return metrics.score(train, test, run.untrained, run.split, batch_size=run.config["b"], triggered_logits=triggered,
                          protocol=PROTOCOLS[run.config["protocol"]], notes=run.notes)  # fmt: skip
 
 

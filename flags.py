@@ -2,9 +2,11 @@
 
 import argparse
 import inspect
+import typing
 import warnings
 from pathlib import Path
 
+import corruption
 import datasets
 import mirror
 import models
@@ -13,7 +15,7 @@ from common import UserError, refuse
 from methods import METHODS, SPELLINGS
 from protocol import PROTOCOLS
 
-BATCH_SIZE = {"full_class": 64, "sub_class": 64, "random": 128}  # those to which the published alpha and lambda belong
+BATCH_SIZE = {"full_class": 64, "sub_class": 64, "random": 128, "corrupted": 128}  # to which published alphas belong
 
 
 def parser(doc):
@@ -28,8 +30,20 @@ def parser(doc):
     flags.add_argument("-gpu", action="store_true", help="use the GPU")
     flags.add_argument("-dry_run", action="store_true", help="say whether this is done already, and do nothing")
     flags.add_argument("-numerics", choices=numerics.NUMERICS, default="fp32", help="tf32 and bf16 change results; recorded")
+    flags.add_argument("-corruption", choices=corruption.CORRUPTIONS, help="of training data: a trigger, or wrong labels")
+    flags.add_argument("-corrupt_count", type=int, metavar="N", help="how many training images are corrupted")
+    flags.add_argument("-validation", action="store_true",
+                       help="no test image is used: every fifth training image, untrained, stands in for them")  # fmt: skip
     flags.add_argument("-protocol", choices=list(PROTOCOLS), default="paper", help="protocol.py: where the released code departs")
     return flags
+
+
+def variant(args):
+    """What was done to the training data, as a word in the checkpoint's name; empty where nothing was."""
+    if (args.corruption is None) != (args.corrupt_count is None):
+        raise UserError("-corruption and -corrupt_count go together; give both, or neither")
+    words = ["validation"] * args.validation + [f"{args.corruption}{args.corrupt_count}"] * (args.corruption is not None)
+    return "-".join(words)
 
 
 def seed(text):
@@ -44,6 +58,8 @@ def arguments(doc, task, argv):
     flags = parser(doc)
     if task == "random":
         flags.add_argument("-forget_perc", type=float, required=True, help="share of the training images, 0 to 1")
+    elif task == "corrupted":
+        flags.add_argument("-known_share", type=float, required=True, help="of the corrupted images that is known, above 0 to 1")
     else:
         flags.add_argument("-forget_class", required=True, help="name or number")
         flags.add_argument("-together", action="append", default=[], metavar="CLASS",
@@ -66,6 +82,8 @@ def arguments(doc, task, argv):
     args = flags.parse_args(argv)
     args.task, args.method = task, SPELLINGS.get(args.method, args.method)
     args.set = settings(args.method, args.set)
+    if (task == "corrupted") != bool(variant(args).replace("validation", "")):
+        raise UserError("-corruption and -corrupt_count say what forget_corrupted_main.py heals, and belong to it alone")
     args.weight_path = args.weight_path or _default_checkpoint(args)
     if args.b < 1:
         raise UserError(f"-b {args.b}: a batch holds at least one image")
@@ -75,29 +93,46 @@ def arguments(doc, task, argv):
 
 
 def settings(method, texts):
-    """{name: value} of NAME=VALUE texts by name, defaults left out; UserError for what is no number in the method's signature."""
+    """{name: value} of NAME=VALUE texts by name, defaults left out; UserError for what does not fit the method's signature."""
     parameters = inspect.signature(METHODS[method]).parameters.values()
-    own = {p.name: p.default for p in parameters if type(p.default) in (int, float)}
+    own = {p.name: p for p in parameters if _kind(p)}
     chosen = {}
     for text in texts:
         name, _, value = text.partition("=")
         if name not in own:
-            has = ", ".join(f"{name}={default}" for name, default in own.items()) or "nothing to set"
+            has = ", ".join(f"{name}={p.default}" for name, p in own.items()) or "nothing to set"
             raise UserError(f"-set {text}: {method} has {has}")
         if name in chosen:
             raise UserError(f"-set {text}: {name} is given twice")
-        try:
-            chosen[name] = type(own[name])(value)
-        except ValueError:
-            raise UserError(f"-set {text}: {name} takes {'a whole' if type(own[name]) is int else 'a'} number") from None
-        if not (type(own[name]) is int) <= chosen[name] <= (1e9 if type(own[name]) is int else 1e30):
-            raise UserError(f"-set {text}: counts lie between 1 and 1e9, other numbers between 0 and 1e30")
-    return {name: chosen[name] for name in sorted(chosen) if chosen[name] != own[name]}
+        chosen[name] = _value(text, name, value, _kind(own[name]))
+    return {name: chosen[name] for name in sorted(chosen) if chosen[name] != own[name].default}
+
+
+def _kind(parameter):
+    """What -set takes for a parameter of a method: int, float, or one of some words; None where the run gives it."""
+    if choices := typing.get_args(parameter.annotation):
+        return float if float in choices else choices  # float | None: None stands for the method's own table
+    return type(parameter.default) if type(parameter.default) in (int, float) else None
+
+
+def _value(text, name, value, kind):
+    if isinstance(kind, tuple):
+        if value not in kind:
+            raise UserError(f"-set {text}: {name} is one of {', '.join(kind)}")
+        return value
+    try:
+        number = kind(value)
+    except ValueError:
+        raise UserError(f"-set {text}: {name} takes {'a whole' if kind is int else 'a'} number") from None
+    if not (kind is int) <= number <= (1e9 if kind is int else 1e30):
+        raise UserError(f"-set {text}: counts lie between 1 and 1e9, other numbers between 0 and 1e30")
+    return number
 
 
 def _default_checkpoint(args):
     """What pretrain_model.py leaves under the run's protocol; where there is none, the paper's is taken, aloud."""
-    paths = [str(models.checkpoint_path(args.net, args.dataset, args.train_seed, name)) for name in (args.protocol, "paper")]
+    own = (args.net, args.dataset, args.train_seed)
+    paths = [str(models.checkpoint_path(*own, protocol, variant(args))) for protocol in (args.protocol, "paper")]
     if Path(paths[0]).exists() or paths[0] == paths[1]:
         return paths[0]
     print(f"there is no {paths[0]}, so {paths[1]}, pre-trained under protocol paper, is taken")

@@ -32,9 +32,11 @@ def load_data(args):
 
     def load():
         parts = datasets.load(args.dataset, args.data, size=size, protocol=PROTOCOLS[args.protocol])
+        if args.validation:
+            parts = datasets.parted(parts[0], parts[0].fine_labels)
         return tuple(part.to(where) for part in parts)
 
-    train, test = kept("data", (args.dataset, args.data, size, args.protocol, where), load)
+    train, test = kept("data", (args.dataset, args.data, size, args.protocol, args.validation, where), load)
     has = {"classes": len(train.classes), "superclasses": len(train.classes), "subclasses": len(train.fine_classes)}
     if getattr(args, "task", "") == "sub_class":  # the released sub-class script counts either
         has["classes"] = args.classes if args.classes in (has["classes"], has["subclasses"]) else has["classes"]
@@ -73,7 +75,7 @@ def full_importance(args, model, weights, split, takes):
 
 def _others_read_full(args, split):
     """D in the orders of the classes named by -together, where it depends on the class at all."""
-    if args.protocol != "released" or args.importance == "sample" or args.task == "random":
+    if args.protocol != "released" or args.importance == "sample" or args.task not in ("full_class", "sub_class"):
         return
     parted = datasets.split_class if args.task == "full_class" else datasets.split_sub_class
     for name in args.together:

@@ -80,18 +80,24 @@ def picked(logits, images, part):
     return logits[at.to(logits.device)]
 
 
-def score(train_logits, test_logits, untrained, split, *, batch_size, protocol=PAPER, notes=None):
+def score(train_logits, test_logits, untrained, split, *, batch_size, protocol=PAPER, notes=None, triggered_logits=None):
     """All scores of a network after unlearning, from its logits [N, C] on split.train and split.test.
 
+    triggered_logits: those on split.forget_test where these are images with a trigger; else None.
     untrained: a network that has learned nothing, for ZRF. batch_size: the task's, which the released protocol's
     accuracy and ZRF depend on. notes["entropy_histogram"]: counts of D_f's training images by entropy.
-    Returns {TestAcc, RetainTestAcc, Df, MIA in percent, ZRF in [1 - ln 2, 1]}.
+    Returns {TestAcc, RetainTestAcc, Df, MIA in percent, ZRF in [1 - ln 2, 1]}, and AttackSuccess, the percent of triggered
+    images that are judged to be of the attacked class, where there are any.
     Raises UserError where the logits are not finite.
     """
     if not all(torch.isfinite(values).all() for values in (train_logits, test_logits)):
         raise UserError("the network's outputs are not finite after unlearning: the method diverged; soften its settings")
     retain, forget = (picked(train_logits, split.train, part) for part in (split.retain, split.forget))
-    forget_test = forget if split.forget_test is split.forget else picked(test_logits, split.test, split.forget_test)
+    if triggered_logits is not None:
+        forget_test = triggered_logits
+    else:  # of training images in the random task and where labels were wrong
+        whole, logits = (split.train, train_logits) if split.forget_test.digest == split.train.digest else (split.test, test_logits)
+        forget_test = picked(logits, whole, split.forget_test)
     if notes is not None:
         notes["entropy_histogram"] = entropy_histogram(forget)
     if protocol.zrf_by_elementwise_kl:  # by the statistics of the task's batches
@@ -99,13 +105,20 @@ def score(train_logits, test_logits, untrained, split, *, batch_size, protocol=P
     else:
         base = logits_of(untrained, split.forget_test)
     base = base.to(forget_test.device)
+    attack = {} if triggered_logits is None else {"AttackSuccess": share_judged(triggered_logits, split.attacked)}
     return {
         "TestAcc": share_right(test_logits, split.test.labels, batch_size, protocol),
         "RetainTestAcc": retain_accuracy(test_logits, split, batch_size, protocol),
         "Df": share_right(forget_test, split.forget_test.labels, batch_size, protocol),
         "MIA": mia(entropy(retain), entropy(test_logits), entropy(forget)),
         "ZRF": zrf(forget_test, base, elementwise_kl=protocol.zrf_by_elementwise_kl),
+        **attack,
     }
+
+
+def share_judged(logits, label):
+    """Share of images [N, C] that are judged to be of class `label`, in percent."""
+    return 100 * float((logits.argmax(1) == label).double().mean())
 
 
 def retain_accuracy(test_logits, split, batch_size, protocol=PAPER):

@@ -146,9 +146,10 @@ def _another(model, arguments):
     return network
 
 
-def checkpoint_path(net, dataset, seed, protocol="paper"):
-    """Where pre-training leaves its checkpoint unless told otherwise."""
-    return Path("checkpoints") / f"{net}-{dataset}-seed{seed}{'' if protocol == 'paper' else '-' + protocol}.safetensors"
+def checkpoint_path(net, dataset, seed, protocol="paper", variant=""):
+    """Where pre-training leaves its checkpoint unless told otherwise; variant: of the data, as flags.variant() names it."""
+    ends = "".join(f"-{end}" for end in (variant, "" if protocol == "paper" else protocol) if end)
+    return Path("checkpoints") / f"{net}-{dataset}-seed{seed}{ends}.safetensors"
 
 
 def save(model, path, metadata):

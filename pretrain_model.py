@@ -13,6 +13,7 @@ from pathlib import Path
 
 import torch
 
+import corruption
 import flags
 import inputs
 import models
@@ -36,7 +37,7 @@ def arguments(argv):
     parser.add_argument("-vit_init", choices=["pretrained", "random"], default="pretrained", help="ViT: random for speed tests")
     parser.add_argument("-force", action="store_true", help="train again though the checkpoint is there")
     args = parser.parse_args(argv)
-    args.out = Path(args.out or models.checkpoint_path(args.net, args.dataset, args.seed, args.protocol))
+    args.out = Path(args.out or models.checkpoint_path(args.net, args.dataset, args.seed, args.protocol, flags.variant(args)))
     if args.out.suffix != ".safetensors":
         raise UserError(f"-out {args.out}: checkpoints are .safetensors files; name it so")
     return args
@@ -46,12 +47,16 @@ def main(argv=None):
     args = arguments(argv)
     # 1. What is to be learned, and how.
     train, test = inputs.load_data(args)
+    if args.corruption:
+        train, _ = corruption.corrupt(train, args.corruption, args.corrupt_count, args.seed)
     how = chosen_recipe(args)
     metadata = {"net": args.net, "dataset": args.dataset, "classes": list(train.classes), "data_hash": train.digest,
                 "seed": args.seed, "epochs": how["epochs"], "recipe": how, "protocol": args.protocol,
                 "device": "cuda" if args.gpu else "cpu"}  # fmt: skip
     if args.net == "ViT":
         metadata["backbone"] = args.vit_init
+    if args.corruption:
+        metadata["corruption"] = f"{args.corruption} {args.corrupt_count}"
     if done := finished(args, metadata):
         return done
     if args.dry_run:

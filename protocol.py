@@ -14,6 +14,7 @@ class Protocol:
     | accuracy_averages_batches | unweighted mean of the batches' accuracies | correct / N |
     | zrf_by_elementwise_kl | KL(m||p) and KL(m||q), over N C; untrained network in train mode | Jensen-Shannon, eval mode |
     | unsir_uses_three_noises | 3 of the 32 noise images are used; trained in train mode | all 32; eval mode |
+    | jit_accumulates_in_train_mode | JiT: train mode, gradients never cleared | eval mode, a fresh gradient per step |
     | untrained_vit_is_pretrained | "untrained" ViT: ImageNet's backbone under a random head | random weights |
     | checkpoint_is_best_on_test | pre-training keeps the epoch that is best on the test set | the last epoch |
     | pins_is_tested_on_training_images | Pins' test set is its training set | a disjoint stratified split |
@@ -25,12 +26,13 @@ class Protocol:
     accuracy_averages_batches: bool
     zrf_by_elementwise_kl: bool
     unsir_uses_three_noises: bool
+    jit_accumulates_in_train_mode: bool
     untrained_vit_is_pretrained: bool
     checkpoint_is_best_on_test: bool
     pins_is_tested_on_training_images: bool
     full_set_ends_with_forget_set: bool
 
 
-PAPER = Protocol(*[False] * 9)
-RELEASED = Protocol(*[True] * 9)
+PAPER = Protocol(*[False] * 10)
+RELEASED = Protocol(*[True] * 10)
 PROTOCOLS = {"paper": PAPER, "released": RELEASED}

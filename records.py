@@ -50,7 +50,8 @@ def _is_sound(record):
     """Whether all that readers rely on is there, of the right kind."""
     record["config"].setdefault("numerics", "fp32")  # before it was a choice
     config, scores, seconds, counts = (record[name] for name in ("config", "scores", "seconds", "entropy_histogram"))
-    numbers = [*(scores[name] for name in SCORES), seconds["method"], seconds["evaluation"], *config["set"].values(), *counts,
+    numbers = [*(scores[name] for name in SCORES), seconds["method"], seconds["evaluation"], *counts,
+               *(value for value in config["set"].values() if type(value) is not str),
                *(value for value in (seconds["full_importance"], record["selected"]) if value is not None),
                *record.get("selected_by_name", {}).values()]  # fmt: skip
     words = [*(config[name] for name in ("net", "dataset", "protocol", "method", "numerics")), record["task"]]
@@ -109,10 +110,15 @@ def readable(record):
     """A record's scores for the terminal: two lines, and one for every way in which it collapsed."""
     config, scores, seconds = record["config"], record["scores"], record["seconds"]
     dials = f" (alpha {config['alpha']:g}, lambda {config['lambda']:g})" if config["alpha"] is not None else ""
-    parts = [f"D_r {scores['RetainTestAcc']:.2f} %", f"D_f {scores['Df']:.2f} %", f"MIA {scores['MIA']:.2f} %",
+    healed = "healed" if record["task"] == "corrupted" else "D_f"
+    parts = [f"D_r {scores['RetainTestAcc']:.2f} %", f"{healed} {scores['Df']:.2f} %", f"MIA {scores['MIA']:.2f} %",
              f"ZRF {scores['ZRF']:.3f}", f"test {scores['TestAcc']:.2f} %", f"method {seconds['method']:.3g} s"]  # fmt: skip
     if seconds["full_importance"] is not None:
         parts.append(f"I_D once {seconds['full_importance']:.3g} s")
+    if "AttackSuccess" in scores:
+        parts.insert(2, f"attack {scores['AttackSuccess']:.2f} %")
+    if "adaptive_alpha" in record:
+        parts.append(f"alpha found {record['adaptive_alpha']:.3g}")
     if record["selected"] is not None:
         parts.append(f"selected {100 * record['selected']:.3g} %")
     dials += "".join(f" {name}={value}" for name, value in config["set"].items())

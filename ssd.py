@@ -1,17 +1,20 @@
 """Selective Synaptic Dampening: forget without training. Needs torch alone and works on any nn.Module.
 
 Foster, Schoepf, Brintrup: Fast Machine Unlearning Without Retraining Through Selective Synaptic Dampening,
-AAAI 2024, arXiv:2308.07707. Its label-free measure ("norm"): Loss-Free SSD, arXiv:2402.19308.
+AAAI 2024, arXiv:2308.07707. Its label-free measure ("norm"): Loss-Free SSD, arXiv:2402.19308; the norm not squared
+("xlf"): Potion, arXiv:2406.09173. An alpha that nobody need choose: Adaptive SSD, arXiv:2402.10098.
 
     importance   I_S = mean over batches b of S of ( d/dtheta mean_{(x,y) in b} CE(f(x), y) )^2
     select       I_Df > alpha * I_D
     dampen       theta <- min( lam * I_D / I_Df, 1 ) * theta           for the selected parameters
+    adaptive     alpha = p-th percentile of I_Df / I_D,   p = 100 - ln( 1 + 100 s |D_f| / |D| ),   s = 1
 
 D is all that the model was trained on, D_f included. Beware: gradients are squared batch by batch, so importances depend
 on batch size and order, and published values of alpha belong to batches of 64 of a set sorted by class (128 of a shuffled
 one for random forgetting). `per_sample=True` depends on neither.
 """
 
+import math
 import warnings
 from contextlib import contextmanager
 
@@ -25,9 +28,10 @@ def importance(model, batches, *, measure="fisher", per_sample=False):
     """How much each parameter matters for `batches`, an iterable of (x [B, ...], y [B] int64).
 
     measure: "fisher", the squared gradient of the cross-entropy (SSD); "norm", the absolute gradient of ||f(x)||_2^2,
-    labels ignored (LFSSD); "true_fisher", per sample alone: squared gradients of the cross-entropy to every label, each
-    weighted by the model's own probability for it. Batches weigh the same, a short last one too. per_sample: every
-    sample's own gradient is squared (or its absolute value taken), not the batch mean's, and samples weigh the same.
+    labels ignored (LFSSD); "xlf", that of ||f(x)||_2 (Potion); "true_fisher", per sample alone: squared gradients of the
+    cross-entropy to every label, each weighted by the model's own probability for it. Batches weigh the same, a short
+    last one too. per_sample: every sample's own gradient is squared (or its absolute value taken), not the batch mean's,
+    and samples weigh the same.
     Returns {parameter name: tensor of the parameter's shape}, zero where no gradient flows. The model is run in eval
     mode and given back as it came. ValueError for an unknown measure or no batches.
     """
@@ -76,12 +80,41 @@ def dampen(model, full, forget, *, alpha, lam, shares=None):
     return selected / max(1, sum(p.numel() for p in parameters.values()))
 
 
+def sorted_ratios(full, forget):
+    """I_Df / I_D of all parameters in ascending order, [P' <= P]; left out: NaN and infinity, where I_D is 0.
+
+    Sorting is what an adaptive alpha costs; any number of percentiles can then be read. ValueError where nothing is left.
+    """
+    ratios = torch.cat([(forget[name] / full[name].to(forget[name])).flatten() for name in full])
+    ratios = ratios[torch.isfinite(ratios)].sort().values
+    if not len(ratios):
+        raise ValueError("no parameter has a finite I_Df / I_D; the importances are zero, and the model or its data broken")
+    return ratios
+
+
+def adaptive_alpha(ratios, share_forgotten, strength=1.0):
+    """The alpha that leaves ln(1 + 100 s |D_f| / |D|) percent of the sorted ratios above it, linearly interpolated.
+
+    share_forgotten: |D_f| / |D|, in (0, 1]; strength: s, of Potion's search (at most 100 percent are ever selected).
+    """
+    selected = min(100.0, math.log1p(100 * strength * share_forgotten))
+    at = (1 - selected / 100) * (len(ratios) - 1)
+    low, high = (float(ratios[int(position)]) for position in (at, math.ceil(at)))
+    return low + (at - int(at)) * (high - low)
+
+
 def unlearn(model, forget_batches, full_batches, *, alpha, lam, measure="fisher", per_sample=False):
-    """Make `model` forget `forget_batches`: both importances, then `dampen`. Changes the model in place, returns it."""
+    """Make `model` forget `forget_batches`: both importances, then `dampen`. Changes the model in place, returns it.
+
+    alpha: a number, or "adaptive" (with the paper's lam = 1: Adaptive SSD).
+    """
     sizes = {"full": 0, "forget": 0}
     full = importance(model, _counted(full_batches, sizes, "full"), measure=measure, per_sample=per_sample)
     forget = importance(model, _counted(forget_batches, sizes, "forget"), measure=measure, per_sample=per_sample)
-    warn_at_ceiling(alpha, sizes["full"], sizes["forget"])
+    if alpha == "adaptive":
+        alpha = adaptive_alpha(sorted_ratios(full, forget), sizes["forget"] / sizes["full"])
+    else:
+        warn_at_ceiling(alpha, sizes["full"], sizes["forget"])
     dampen(model, full, forget, alpha=alpha, lam=lam)
     return model
 
@@ -122,9 +155,10 @@ def _rooted(log_p):
 LOSSES = {
     "fisher": lambda logits, y: F.cross_entropy(logits, y, reduction="none")[None],
     "norm": lambda logits, y: logits.square().sum(1)[None],
+    "xlf": lambda logits, y: torch.linalg.vector_norm(logits, dim=1)[None],
     "true_fisher": lambda logits, y: _rooted(F.log_softmax(logits, 1)),
 }
-POWER = {"fisher": 2, "norm": 1, "true_fisher": 2}
+POWER = {"fisher": 2, "norm": 1, "xlf": 1, "true_fisher": 2}
 
 
 def _add_batch_mean(total, model, parameters, x, y, measure):

@@ -60,8 +60,7 @@ def epochs(model, batches, optimizer, count, *, loss=cross_entropy, factor=None,
     after each epoch is written there once the caller comes back for the next, and training goes on from it where it
     lies. On a CPU an interrupted training then ends with bitwise the same weights. UserError where the loss diverges.
     """
-    if getattr(batches, "batch_size", 2) < 2 or len(getattr(batches, "images", "ab")) < 2:
-        raise UserError("BatchNorm cannot train on batches of one image; take more images, or a larger -b (or -set batch_size=...)")
+    check_trainable(batches)
     base_lr = [group["lr"] for group in optimizer.param_groups]
     done = _resume(keep, model, optimizer) if keep else 0
     step = done * len(batches)
@@ -90,6 +89,12 @@ def epochs(model, batches, optimizer, count, *, loss=cross_entropy, factor=None,
             yield done, mean
             if keep:
                 _keep(keep, model, optimizer, done)
+
+
+def check_trainable(batches):
+    """UserError where a batch can hold one image alone, on which BatchNorm cannot train."""
+    if getattr(batches, "batch_size", 2) < 2 or len(getattr(batches, "images", "ab")) < 2:
+        raise UserError("BatchNorm cannot train on batches of one image; take more images, or a larger -b (or -set batch_size=...)")
 
 
 def fit(model, batches, optimizer, count, **options):

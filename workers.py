@@ -20,9 +20,10 @@ from pathlib import Path
 
 from common import OUT_OF_MEMORY, CannotWrite, Claimed, UserError, is_full, is_out_of_memory, keep_memory, persist, plain_warnings
 
-GOAL = ("net", "dataset", "protocol", "numerics", "forget_perc", "seed", "b")  # what a run shares with its retrain
+GOAL = ("net", "dataset", "protocol", "numerics", "validation", "forget_perc", "corruption", "corrupt_count", "known_share",
+        "seed", "b")  # what a run shares with its retrain  # fmt: skip
 READS = ("method", "net", "dataset", "numerics", "b", "importance", "gpu")  # what I_D depends on, with places
-SCRIPTS = ("pretrain_model", "forget_full_class_main", "forget_sub_class_main", "forget_random_main")
+SCRIPTS = ("pretrain_model", "forget_full_class_main", "forget_sub_class_main", "forget_random_main", "forget_corrupted_main")
 
 
 @dataclass(eq=False)
@@ -175,9 +176,11 @@ def _forget_job(script, argv):
 
     args = flags.arguments("", script[len("forget_") : -len("_main")], argv)
     named = any(word.split("=")[0] == "-weight_path" for word in argv)
-    checkpoint = args.weight_path if named else models.checkpoint_path(args.net, args.dataset, args.train_seed, args.protocol)
+    usual = models.checkpoint_path(args.net, args.dataset, args.train_seed, args.protocol, flags.variant(args))
+    checkpoint = args.weight_path if named else usual
     training = ["-net", args.net, "-dataset", args.dataset, "-data", args.data, "-seed", str(args.train_seed),
-                "-protocol", args.protocol, *["-gpu"] * args.gpu]  # fmt: skip
+                "-protocol", args.protocol, *["-gpu"] * args.gpu, *["-validation"] * args.validation]  # fmt: skip
+    training += ["-corruption", args.corruption, "-corrupt_count", str(args.corrupt_count)] if args.corruption else []
     needs, job = (os.path.abspath(checkpoint),), Job(script, argv, results=args.results, checkpoint=args.weight_path)
     job.kind = args.method, args.net, args.dataset, args.gpu
     job.training = None if named or os.path.exists(args.weight_path) else training

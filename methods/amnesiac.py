@@ -13,6 +13,8 @@ import torch
 from images import batches, joined
 from training import adam, fit
 
+RANGES = {"lr": (1e-5, 1e-2), "epochs": (1, 10)}
+
 
 def unlearn(model, split, *, epochs=3, lr=1e-4, batch_size=128):
     """Train on both parts, un-augmented, in shuffled batches, in place."""

@@ -17,6 +17,8 @@ from images import batches, joined
 from models import ViT
 from training import adam, fit
 
+RANGES = {"lr": (1e-5, 1e-2), "epochs": (1, 5), "retain_share": (0.1, 1)}
+
 
 def unlearn(model, split, *, untrained, epochs=1, lr=1e-4, retain_share=0.3, batch_size=256, vit_batch_size=128):
     """Teach the model all of D_f and a random share of D_r, in shuffled batches, in place.

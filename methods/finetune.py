@@ -6,6 +6,8 @@
 from images import batches
 from training import fit, sgd
 
+RANGES = {"lr": (1e-4, 0.1), "epochs": (1, 10)}
+
 
 def unlearn(model, split, *, batch_size, epochs=5, lr=0.02):
     """Minimise the cross-entropy over D_r, un-augmented, in shuffled batches."""

@@ -15,6 +15,8 @@ import torch
 import ssd
 from images import batches
 
+RANGES = {"scale": (1e-8, 1e-4)}
+
 
 def unlearn(model, split, *, scale=1e-6, batch_size=32):
     """Add noise where the retained data do not mind, in place. batch_size changes the speed alone."""

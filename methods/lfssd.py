@@ -5,6 +5,8 @@ I_S = mean over batches of |gradient of the batch's mean ||f(x)||_2^2|; selectio
 
 from methods import ssd
 
+RANGES = ssd.RANGES
+
 
 def unlearn(model, split, *, alpha, lam, batch_size, measure="norm", per_sample=False, full_importance=None, notes=None):
     """SSD with the label-free measure; arguments as there."""

@@ -7,6 +7,8 @@ theta <- min(lambda * I_D / I_Df, 1) * theta. See ssd.py for the equations, the 
 import ssd
 from images import batches
 
+RANGES = {"alpha": (0.1, 100), "lam": (0.1, 5)}  # those of the authors' 50 trials
+
 
 def unlearn(model, split, *, alpha, lam, batch_size, measure="fisher", per_sample=False, full_importance=None, notes=None):
     """Dampen what matters more to D_f than alpha times to D, in place.
@@ -15,15 +17,21 @@ def unlearn(model, split, *, alpha, lam, batch_size, measure="fisher", per_sampl
     notes["selected_by_name"]: the share of each parameter tensor.
     """
     ssd.warn_at_ceiling(alpha, len(split.full), len(split.forget))
+    how = {"batch_size": batch_size, "measure": measure, "per_sample": per_sample}
+    full = full_importance or importance(model, split.full, "I_D", **how)
+    forget = importance(model, split.forget, "I_Df", **how)
+    return dampened(model, full, forget, alpha, lam, notes)
 
-    def importance(images, what):  # in un-augmented, unshuffled batches
-        return ssd.importance(model, batches(images, model, batch_size, what=what), measure=measure, per_sample=per_sample)
 
-    if full_importance is None:
-        full_importance = importance(split.full, "I_D")
-    forget = importance(split.forget, "I_Df")
+def importance(model, images, what, *, batch_size, measure, per_sample):
+    """I_S over a set of images in un-augmented, unshuffled batches."""
+    return ssd.importance(model, batches(images, model, batch_size, what=what), measure=measure, per_sample=per_sample)
+
+
+def dampened(model, full, forget, alpha, lam, notes):
+    """The model dampened in place and in eval mode; what was selected goes into `notes`."""
     shares = {}
-    selected = ssd.dampen(model, full_importance, forget, alpha=alpha, lam=lam, shares=shares)
+    selected = ssd.dampen(model, full, forget, alpha=alpha, lam=lam, shares=shares)
     if notes is not None:
         notes.update(selected=selected, selected_by_name=shares)
     return model.eval()

@@ -19,6 +19,8 @@ from images import batches, joined
 from protocol import PAPER
 from training import adam, fit
 
+RANGES = {"lr": (1e-5, 1e-2)}
+
 
 def unlearn(model, split, *, noise_images=32, noise_lr=0.1, noise_weight=0.1, noise_steps=25, sub_class_noise_steps=250,
             repeats=80, per_class=500, lr=1e-4, batch_size=32, repair_batch_size=128, protocol=PAPER):  # fmt: skip

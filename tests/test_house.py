@@ -11,9 +11,10 @@ from conftest import ROOT
 
 from methods import METHODS
 
-ORDER = ["common", "protocol", "images", "folders", "datasets", "numerics", "models", "training", "metrics", "gradients", "ssd",
-         "store", "records", "mirror", "methods", "flags", "inputs", "experiment", "pretrain_model", "forget_full_class_main",
-         "forget_sub_class_main", "forget_random_main", "workers", "cluster", "sweep", "summaries", "plots", "report"]  # fmt: skip
+ORDER = ["common", "protocol", "images", "folders", "datasets", "corruption", "numerics", "models", "training",
+         "metrics", "gradients", "ssd", "store", "records", "mirror", "methods", "flags", "inputs", "experiment",
+         "pretrain_model", "forget_full_class_main", "forget_sub_class_main", "forget_random_main",
+         "forget_corrupted_main", "workers", "cluster", "sweep", "summaries", "plots", "report"]  # fmt: skip
 
 
 def imported(path):
@@ -32,7 +33,8 @@ def test_every_file_imports_only_from_files_above_it():
         for path in paths:
             below = {other for other in imported(path) if other in ORDER and other not in above}
             assert not below, f"{path.name} imports {below}"
-    assert set(imported(ROOT / "ssd.py")) | set(imported(ROOT / "gradients.py")) == {"warnings", "contextlib", "torch", "gradients"}
+    libraries = {"math", "warnings", "contextlib", "torch"}
+    assert set(imported(ROOT / "ssd.py")) | set(imported(ROOT / "gradients.py")) == {*libraries, "gradients"}
     assert {n for n in imported(ROOT / "report.py") if n in ORDER} == {"common", "records", "summaries", "plots"}
 
 

@@ -1,0 +1,70 @@
+"""Training data of which a part is wrong, and its split into what is known to be wrong and the rest.
+
+"patch": a 3x3 trigger in the bottom right corner, labelled with class 0 (Potion, arXiv:2406.09173, section "poison").
+"label": a uniformly random wrong label.
+"""
+
+import math
+from dataclasses import replace
+
+import torch
+
+from common import UserError, sha256
+from datasets import Split
+
+CORRUPTIONS = ("patch", "label")
+PATCH = 3  # pixels a side
+ATTACKED = 0  # the class to which the trigger sends
+
+
+def corrupt(train, corruption, count, seed):
+    """(the training set with `count` corrupted images, their positions [count] int64), drawn by `seed` alone.
+
+    Each label is really wrong then: a patch is put on images of other classes than 0 alone. The set's digest is another's.
+    Raises UserError where there are not as many images.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    order = torch.randperm(len(train), generator=generator).to(train.labels.device)
+    eligible = order[train.labels[order] != ATTACKED] if corruption == "patch" else order
+    if not 0 < count < len(eligible):
+        raise UserError(f"-corrupt_count {count}: it must lie between 1 and {len(eligible) - 1} here")
+    chosen, labels = eligible[:count], train.labels.clone()
+    if corruption == "patch":
+        labels[chosen] = ATTACKED
+        pixels = train.pixels.clone()
+        pixels[train.index[chosen]] = with_trigger(pixels[train.index[chosen]])
+        train = replace(train, pixels=pixels)
+    else:
+        others = torch.randint(1, len(train.classes), (count,), generator=generator).to(labels.device)
+        labels[chosen] = (labels[chosen] + others) % len(train.classes)
+    return replace(train, labels=labels, digest=sha256(train.digest, corruption, chosen.sort().values, labels)), chosen
+
+
+def with_trigger(pixels):
+    """[N, 3, H, W] uint8 with a white square in the bottom right corner."""
+    pixels = pixels.clone()
+    pixels[..., -PATCH:, -PATCH:] = 255
+    return pixels
+
+
+def split_corrupted(train, test, corruption, count, known_share, *, train_seed, seed):
+    """D is the contaminated set, D_f the part of the corruption that is known (drawn by `seed`), D_r all the rest.
+
+    train, test: the clean sets. forget_test bears true labels. patch: the test images of other classes than 0 with the
+    trigger on them; label: all corrupted training images.
+    """
+    if not 0 < known_share <= 1:
+        raise UserError(f"-known_share {known_share}: it lies above 0 and is at most 1")
+    contaminated, wrong = corrupt(train, corruption, count, train_seed)
+    known = wrong[torch.randperm(count, generator=torch.Generator().manual_seed(seed))[: math.ceil(known_share * count - 1e-9)]]
+    rest = torch.ones(len(train), dtype=torch.bool, device=known.device)
+    rest[known] = False
+    order = torch.randperm(len(train), generator=torch.Generator().manual_seed(0)).to(known.device)  # as in the random task
+    if corruption == "patch":
+        healed = test.take(test.labels != ATTACKED)
+        healed = replace(healed, pixels=with_trigger(test.pixels), digest=sha256(test.digest, "trigger"))
+    else:
+        healed = replace(contaminated.take(wrong), labels=train.labels[wrong])
+    return Split(contaminated.take(order), contaminated.take(order[rest[order]]), contaminated.take(known), test, healed,
+                 len(train.classes), None, False, contaminated, test,
+                 attacked=ATTACKED if corruption == "patch" else None)  # fmt: skip

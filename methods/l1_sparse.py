@@ -1,0 +1,27 @@
+"""l1-sparse: finetune on D_r while a penalty empties the weights. Jia et al., NeurIPS 2023, arXiv:2304.04934.
+
+    minimise CE(D_r) + c ||theta||_1,   c falling linearly from 5e-4 at the first step to 0 behind the last
+
+Epochs and optimiser as `finetune`, so that the penalty is the only difference.
+"""
+
+import itertools
+
+import torch.nn.functional as F
+
+from images import batches
+from training import fit, sgd
+
+RANGES = {"lr": (1e-4, 5e-2), "epochs": (1, 10), "penalty": (1e-5, 1e-2)}
+
+
+def unlearn(model, split, *, batch_size, epochs=5, lr=0.02, penalty=5e-4):
+    """Train un-augmented, in shuffled batches, in place. penalty: c at the first step."""
+    data = batches(split.retain, model, batch_size, shuffle=True)
+    steps, count = epochs * len(data), itertools.count()
+
+    def loss(model, x, y):
+        c = penalty * (1 - next(count) / steps)
+        return F.cross_entropy(model(x), y) + c * sum(p.abs().sum() for p in model.parameters())
+
+    return fit(model, data, sgd(model, lr), epochs, loss=loss, what="l1-sparse")

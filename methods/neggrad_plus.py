@@ -1,0 +1,36 @@
+"""NegGrad+: descend on D_r and ascend on D_f at once. Kurmanji et al., NeurIPS 2023, arXiv:2302.09880.
+
+    minimise b CE(D_r) - (1 - b) CE(D_f),   b close to 1           a batch of each part in every step
+
+One epoch is a pass over D_r; D_f's shuffled batches begin anew whenever they end. Optimiser as `finetune`.
+"""
+
+import torch.nn.functional as F
+
+from common import UserError
+from images import batches
+from training import check_trainable, fit, sgd
+
+RANGES = {"lr": (1e-4, 5e-2), "epochs": (1, 10), "retain_weight": (0.8, 0.9999)}
+
+
+def unlearn(model, split, *, batch_size, epochs=5, lr=0.01, retain_weight=0.95):
+    """Train un-augmented, in place. retain_weight: b."""
+    if retain_weight > 1:
+        raise UserError(f"retain_weight={retain_weight:g}: it lies between 0 and 1, close to 1")
+    retain, forget = (batches(part, model, batch_size, shuffle=True) for part in (split.retain, split.forget))
+    check_trainable(forget)
+    forgotten = endless(forget)
+
+    def loss(model, x, y):
+        forget_x, forget_y = next(forgotten)
+        ascent = F.cross_entropy(model(forget_x), forget_y)
+        return retain_weight * F.cross_entropy(model(x), y) - (1 - retain_weight) * ascent
+
+    return fit(model, retain, sgd(model, lr), epochs, loss=loss, what="NegGrad+")
+
+
+def endless(batches):
+    """The batches over and over, shuffled anew each time."""
+    while True:
+        yield from batches
