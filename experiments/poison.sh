@@ -10,7 +10,7 @@ small=${SMALL:-data/cifar10-small}
 for part in train:500 test:200; do
   for class in "$1/${part%:*}"/*/; do
     mkdir -p "$small/${part%:*}/$(basename "$class")"
-    find "$class" -type f | sort | head -n "${part#*:}" | xargs cp -t "$small/${part%:*}/$(basename "$class")"
+    find "$class" -type f | sort | sed -n "1,${part#*:}p" | xargs cp -t "$small/${part%:*}/$(basename "$class")"
   done
 done
 common="-net ResNet18Slim -dataset Folder -data $small -corruption patch -corrupt_count 200"
