@@ -3,7 +3,7 @@
 import io
 import math
 
-from summaries import TASKS
+from summaries import TASKS, over_shares
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#882255")  # Okabe and Ito, and one of Tol
 MARKERS = "osD^vPX<>*"
@@ -21,8 +21,10 @@ def figures(key, sections):
     import matplotlib
 
     matplotlib.use("Agg")
-    title = f"{key[1]} on {key[2]}: forget {TASKS.get(key[0], key[0])}"
+    title = f"{key[1]} on {key[2]}: {TASKS.get(key[0], key[0]).lower()}"
     sections = {name: [row for row in rows if row.runs] for name, rows in sections.items()}
+    if key[0] == "corrupted":
+        return {"healing": healing(title, sections)}
     made = {"scores": scores(title, sections), "trade-off": trade_off(title, sections), "entropy": entropy(title, sections),
             "layers": layers(title, sections)}  # fmt: skip
     return {name: figure for name, figure in made.items() if figure}
@@ -119,6 +121,62 @@ def trade_off(title, sections):
         handles=[handles[label] for label in looks if label in handles], loc="outside right center", fontsize=9, frameon=False
     )
     figure.suptitle(f"{title}: the ringed star, retrain, is the target", fontsize=10)
+    return figure
+
+
+def healing(title, sections):
+    """A row of panels a corruption: healed, clean and attacked images over the share that is known, a line a method."""
+    found, looks = over_shares(sections), _looks(sections)
+    names = {"D_f %": "healed: true labels of\nthe corrupted images (%)", "D_r %": "clean test images (%)",
+             "attack %": "triggered images sent to\nthe attacked class (%)"}  # fmt: skip
+    names = {name: text for name, text in names.items() if any(name in row.values for rows in sections.values() for row in rows)}
+    figure, axes = _panels(len(found), len(names), 3.2 * len(names) + 1.4, 3.0 * len(found) + 0.7, sharex=True)
+    for row_axes, (corruption, labels) in zip(axes, found.items(), strict=True):
+        for axis, (name, text) in zip(row_axes, names.items(), strict=True):
+            for label, known in labels.items():
+                points = [(100 * share, values[name]) for share, values in known.items() if name in values]
+                colour, marker = looks[label]
+                axis.errorbar([x for x, _ in points], [v.mean for _, v in points], yerr=[v.over_seeds or 0 for _, v in points],
+                              color=colour, marker=marker, label=label, markersize=5, linewidth=1.2, capsize=2,
+                              linestyle="--" if label.split()[0] in FIXED else "-")  # fmt: skip
+            shares = sorted({100 * share for known in labels.values() for share in known})
+            axis.set_xscale("log")
+            axis.set_xticks(shares, [f"{share:g}" for share in shares])
+            axis.minorticks_off()
+            axis.set_ylim(-5, 105)
+            axis.set_ylabel(text, fontsize=9)
+            axis.grid(color="#dddddd")
+        row_axes[0].set_title(corruption, loc="left", fontsize=10, fontweight="bold")
+    for axis in axes[-1]:
+        axis.set_xlabel("share that is known (%)", fontsize=9)
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside right center", fontsize=9, frameon=False)
+    figure.suptitle(f"{title}. Bar: standard deviation over seeds", fontsize=10)
+    return figure
+
+
+def tuning(method, titles, trials, goals, best):
+    """A panel a forget set: D_f against D_r of every trial, coloured by its distance to retrain; the best is ringed.
+
+    trials: [([{score: percent} of each forget set], distance)]; goals and best: [{score: percent} of each forget set].
+    """
+    figure, axes = _panels(1, len(titles), 4.2 * len(titles) + 1.2, 4.2)
+    for number, (axis, title) in enumerate(zip(axes[0], titles, strict=True)):
+        x, y = ([scores[number][name] for scores, _ in trials] for name in ("D_r %", "D_f %"))
+        dots = axis.scatter(
+            x, y, c=[distance for _, distance in trials], cmap="viridis_r", s=28, edgecolors="#888888", linewidths=0.5, zorder=3
+        )
+        for scores, marker, size, label in ((goals[number], "*", 13, "retrain"), (best[number], "o", 14, "best trial")):
+            axis.plot(scores["D_r %"], scores["D_f %"], marker, markersize=size, linestyle="none", label=label, zorder=4,
+                      color="black", markerfacecolor="black" if marker == "*" else "none", clip_on=False)  # fmt: skip
+        axis.set_title(f"forget {title}", loc="left", fontsize=10, fontweight="bold")
+        axis.set_xlabel("D_r: accuracy on what is kept (%)", fontsize=9)
+        axis.grid(color="#dddddd")
+        axis.set_xlim(-5, 105)
+        axis.set_ylim(-7, 107)
+    axes[0, 0].set_ylabel("D_f: accuracy on what is forgotten (%)", fontsize=9)
+    axes[0, 0].legend(fontsize=9, loc="upper left")
+    figure.colorbar(dots, ax=axes[0, -1]).set_label("mean distance to retrain (points)", fontsize=9)
+    figure.suptitle(f"{method}: {len(trials)} trials on validation images", fontsize=10)
     return figure
 
 

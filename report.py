@@ -16,7 +16,7 @@ from pathlib import Path
 import plots
 import records
 from common import UserError, check_writable, refuse, run_script, write_whole
-from summaries import SCORES, SETTINGS, TASKS, over_classes, tables
+from summaries import SCORES, SETTINGS, TASKS, over_classes, over_shares, tables
 
 LEGEND = """\
 D_r: accuracy on the test images of what is kept. D_f: accuracy on the test images of what is forgotten (random: on the
@@ -27,27 +27,37 @@ seeds. retrain is the goal: closer to its row is better, in each column. distanc
 same seed, or of each| over the three scores, in points. ToW: tug of war, the product of one minus each difference in D_r,
 D_f and the accuracy on all test images (1: retrain's own). faster: retrain's seconds over the method's. seconds: the method
 alone; I_D s: SSD's importances over the whole training set, paid once per trained network. selected: parameters that were
-dampened. collapsed: runs whose D_r is more than 10 points below the baseline's, or whose D_f is more than 10 below
-retrain's. Intervals: 95 %, Student's t, over pairs of a run and the retrain of its seeds."""
+dampened. Corrupted data: clean is the accuracy on the clean test images, healed that on the true labels of test images with
+the trigger (patch) or of the corrupted training images (label), more being better; attack: triggered images sent to the
+attacked class; the goal is the retrain to which all corrupted images are known, where it was run. collapsed: runs whose D_r
+is more than 10 points below the baseline's, or whose D_f is more than 10 below retrain's (corrupted data: D_r alone).
+Intervals: 95 %, Student's t, over pairs of a run and the retrain of its seeds."""
 HEAD = ["method", *SCORES, "distance", "ToW", "seconds", "faster", "I_D s", "selected %", "n", "collapsed"]
+HEALED = {"D_r %": "clean %", "D_f %": "healed %", "D_r - retrain's": "clean - retrain's", "D_f - retrain's": "healed - retrain's"}
 GAP_HEAD = ["method", *[f"{name[:-2]} - retrain's" for name in SCORES], "pairs"]
 
 
 def blocks(all_tables):
     """Yields ("title" | "section" | "note", text) and ("table", rows of texts, the head first): what every format shows."""
     for (task, net, dataset, protocol), sections in all_tables.items():
-        yield "title", f"Forget {TASKS.get(task, task)}: {net} on {dataset} (protocol {protocol})"
+        yield "title", f"{TASKS.get(task, task)}: {net} on {dataset} (protocol {protocol})"
         yield "note", provenance([run for rows in sections.values() for row in rows for run in row.runs])
         share = " of the training images" if task == "random" else ""
         for forgotten, rows in sections.items():
-            yield "section", f"Forgotten: {forgotten}{share}"
+            yield "section", f"{'Corrupted' if task == 'corrupted' else 'Forgotten'}: {forgotten}{share}"
             most = max(len(row.runs) for row in rows)
-            yield "table", [HEAD, *[cells(row, most) for row in rows]]
+            attacked = any("attack %" in row.values for row in rows)
+            head = [HEALED.get(name, name) for name in HEAD] if task == "corrupted" else HEAD
+            head = [*head[:4], *["attack %"] * attacked, *head[4:]]
+            yield "table", [head, *[cells(row, most, attacked) for row in rows]]
+            gap_head = [HEALED.get(name, name) for name in GAP_HEAD] if task == "corrupted" else GAP_HEAD
             gaps = [[row.label, *[gap(row.gaps[name]) for name in SCORES], str(row.pairs)] for row in rows
                     if row.pairs and row.method != "retrain"]  # fmt: skip
             if gaps:
-                yield "table", [GAP_HEAD, *gaps]
-        if len(sections) > 1:
+                yield "table", [gap_head, *gaps]
+        if task == "corrupted":
+            yield from shares(sections)
+        elif len(sections) > 1:
             yield "section", f"Averaged over the {len(sections)} forgotten classes; ± is over classes, not over seeds"
             means, labels = over_classes(sections), [row.label for row in next(iter(sections.values()))]
             complete = {row.label for rows in sections.values() for row in rows if not row.runs}
@@ -55,6 +65,25 @@ def blocks(all_tables):
                     if label not in complete else [label, *["missing"] * 3] for label in labels]  # fmt: skip
             yield "table", [["method", *SCORES], *body]
     yield "note", LEGEND
+
+
+def shares(sections):
+    """What is healed over the share that is known, a table for each corruption."""
+    for corruption, labels in over_shares(sections).items():
+        columns = sorted({share for known in labels.values() for share in known})
+        yield "section", f"Corrupted: {corruption}. Healed % (clean %), over the share of it that is known"
+        body = [[label, *[_healed(known.get(share)) for share in columns]] for label, known in labels.items()]
+        yield "table", [["method", *[f"{100 * share:g} %" for share in columns]], *body]
+
+
+def _healed(values):
+    if values is None:
+        return "missing"
+    return " ".join(form.format(_with_spread(values[name])) for form, name in (("{}", "D_f %"), ("({})", "D_r %")))
+
+
+def _with_spread(value):
+    return f"{value.mean:.1f}" + ("" if value.over_seeds is None else f" ± {value.over_seeds:.1f}")
 
 
 def provenance(runs):
@@ -67,16 +96,18 @@ def provenance(runs):
     return "; ".join(said)
 
 
-def cells(row, most):
+def cells(row, most, attacked=False):
     """One row of a table as texts; what is not there says so."""
     if not row.runs:
-        return [row.label, "missing", *[""] * (len(HEAD) - 3), ""]
+        return [row.label, "missing", *[""] * (len(HEAD) - 2 + attacked)]
     texts = [row.label]
     for name in SCORES:
         value = row.values[name]
         seeds = "" if row.deterministic or value.over_seeds is None else f" ± {value.over_seeds:.2f}"
         trainings = "" if value.over_trainings is None else f" ± {value.over_trainings:.2f} (trainings)"
         texts.append(f"{value.mean:.2f}{seeds}{trainings}")
+    if attacked:
+        texts.append(_with_spread(row.values["attack %"]))
     texts += [f"{row.distance:.2f}", f"{row.tug_of_war:.3f}"] if row.pairs and row.method != "retrain" else ["", ""]
     doing = row.method not in ("baseline", "retrain")
     texts += [f"{row.values['seconds'].mean:.3g}", f"{row.speed_up:.3g}x" if row.speed_up and doing else ""]
@@ -215,7 +246,7 @@ def main(argv=None):
         write_whole(folder / name, content.encode())
     pictures = {}
     for key, sections in all_tables.items():
-        title = f"Forget {TASKS.get(key[0], key[0])}: {key[1]} on {key[2]} (protocol {key[3]})"
+        title = f"{TASKS.get(key[0], key[0])}: {key[1]} on {key[2]} (protocol {key[3]})"
         for name, figure in plots.figures(key, sections).items():
             path = folder / f"report-{'-'.join(key)}-{name}"
             pictures.setdefault(title, []).append(plots.saved(figure, "png"))

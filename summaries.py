@@ -12,7 +12,8 @@ from scipy import stats
 import records
 
 SCORES = {"D_r %": "RetainTestAcc", "D_f %": "Df", "MIA %": "MIA"}
-TASKS = {"full_class": "one class", "sub_class": "one sub-class", "random": "random images"}
+TASKS = {"full_class": "Forget one class", "sub_class": "Forget one sub-class", "random": "Forget random images",
+         "corrupted": "Heal corrupted training data"}  # fmt: skip
 SETTINGS = ("b", "alpha", "lambda", "importance", "numerics")
 FIRST = {"retrain": 0, "baseline": 1}  # the rest by name
 
@@ -33,7 +34,7 @@ class Row:
     label: str
     method: str
     runs: tuple  # records, of one training seed or several
-    values: dict  # {column: Spread}: D_r %, D_f %, MIA %, seconds, I_D s, selected %
+    values: dict  # {column: Spread}: D_r %, D_f %, MIA %, attack %, seconds, I_D s, selected %
     deterministic: bool  # no score but ZRF depends on the unlearning seed
     gaps: dict  # {column: (mean, low, high) of the differences to the retrain of the same seeds}, ends None for one pair
     pairs: int  # runs with the retrain of their own seeds; a deterministic run stands beside those of all unlearning seeds
@@ -73,7 +74,14 @@ def tables(found):
             mine["weights"] = record["weights_hash"][:6]
         variant = section.setdefault(config["forget"], {}).setdefault((config["method"], tuple(mine.items())), {})
         variant[config["train_seed"], config["seed"]] = record  # one run counts once
-    return {key: _with_missing({name: _rows(variants) for name, variants in sections.items()}) for key, sections in groups.items()}
+    return {key: _with_missing({name: _rows(variants, _goals(name, sections)) for name, variants in sections.items()})
+            for key, sections in groups.items()}  # fmt: skip
+
+
+def _goals(name, sections):
+    """Where a section's retrain is: its own; for corrupted data, where it was run, the one that has the truly clean set."""
+    corruption, known, _ = name.partition(" known ")
+    return sections.get(f"{corruption}{known}1", sections[name])
 
 
 def _training(record):
@@ -88,7 +96,7 @@ def settings(record):
     return {**{name: str(config[name]) for name in SETTINGS}, "data": data, **own}
 
 
-def _rows(variants):
+def _rows(variants, goals):
     def size(variant):
         (method, _), runs = variant
         config = next(iter(runs.values()))["config"]
@@ -100,14 +108,14 @@ def _rows(variants):
         own = next(iter(runs.values()))["config"]["set"]
         differing = {k for other in others for k in {**dict(mine), **other} if dict(mine).get(k) != other.get(k)}
         said = ", ".join(f"{k} {v}" for k, v in mine if k in differing or k in own)
-        rows.append(_row(f"{method} ({said})" if said else method, method, runs, variants))
+        rows.append(_row(f"{method} ({said})" if said else method, method, runs, variants, goals))
     return rows
 
 
-def _row(label, method, runs, variants):
+def _row(label, method, runs, variants, goals):
     deterministic = _deterministic(runs)
     once = {training: record for (training, _), record in runs.items()}.values() if deterministic else runs.values()
-    pairs = [(record, goal) for record in once for goal in _others("retrain", record, variants, any_seed=deterministic)]
+    pairs = [(record, goal) for record in once for goal in _others("retrain", record, goals, any_seed=deterministic)]
     gaps = {name: [run["scores"][score] - goal["scores"][score] for run, goal in pairs] for name, score in SCORES.items()}
     tests = [run["scores"]["TestAcc"] - goal["scores"]["TestAcc"] for run, goal in pairs]
     wars = [(1 - abs(r) / 100) * (1 - abs(f) / 100) * (1 - abs(t) / 100)
@@ -133,14 +141,16 @@ def _others(method, record, variants, any_seed):
 
 
 def _collapse(record, variants):
-    baseline = _others("baseline", record, variants, any_seed=record["task"] != "random")
+    baseline = _others("baseline", record, variants, any_seed=record["task"] in ("full_class", "sub_class"))
     retrain = _others("retrain", record, variants, any_seed=False)
+    retrain = [] if record["task"] == "corrupted" else retrain
     goals = [found[0]["scores"][score] if found else None for found, score in ((baseline, "RetainTestAcc"), (retrain, "Df"))]
     return records.collapse(record["scores"], *goals) or record["collapse"]
 
 
 def _values(runs):
     columns = {name: lambda run, score=score: run["scores"][score] for name, score in SCORES.items()}
+    columns["attack %"] = lambda run: run["scores"].get("AttackSuccess")
     columns["seconds"] = lambda run: run["seconds"]["method"]
     columns["I_D s"] = lambda run: run["seconds"]["full_importance"]
     columns["selected %"] = lambda run: None if run["selected"] is None else 100 * run["selected"]
@@ -157,7 +167,8 @@ def _values(runs):
 
 def _deterministic(runs):
     """Doing nothing and dampening draw no random number, and a class is the same for every seed; equal scores confirm it."""
-    if any(run["task"] == "random" or (run["config"]["method"] != "baseline" and run["selected"] is None) for run in runs.values()):
+    drawn = any(run["task"] in ("random", "corrupted") for run in runs.values())  # D_f itself is
+    if drawn or any(run["config"]["method"] != "baseline" and run["selected"] is None for run in runs.values()):
         return False
     by_training = {}
     for (training, _), run in runs.items():
@@ -171,6 +182,18 @@ def _with_missing(sections):
     empty = {label: Row(label, row.method, (), {}, False, {}, 0, None, None, None, 0) for label, row in labels.items()}
     return {name: [{row.label: row for row in rows}.get(row.label, empty[row.label]) for row in ordered]
             for name, rows in sections.items()}  # fmt: skip
+
+
+def over_shares(sections):
+    """{corruption: {label: {known share: values}}} of a table of corrupted data, shares ascending."""
+    found = {}
+    for name, rows in sections.items():
+        corruption, _, share = name.partition(" known ")
+        for row in rows:
+            if row.runs:
+                found.setdefault(corruption, {}).setdefault(row.label, {})[float(share)] = row.values
+    return {corruption: {label: dict(sorted(shares.items())) for label, shares in labels.items()}
+            for corruption, labels in found.items()}  # fmt: skip
 
 
 def over_classes(sections):

@@ -14,7 +14,7 @@ from methods import METHODS
 ORDER = ["common", "protocol", "images", "folders", "datasets", "corruption", "numerics", "models", "training",
          "metrics", "gradients", "ssd", "store", "records", "mirror", "methods", "flags", "inputs", "experiment",
          "pretrain_model", "forget_full_class_main", "forget_sub_class_main", "forget_random_main",
-         "forget_corrupted_main", "workers", "cluster", "sweep", "summaries", "plots", "report"]  # fmt: skip
+         "forget_corrupted_main", "workers", "cluster", "sweep", "summaries", "plots", "report", "tune"]  # fmt: skip
 
 
 def imported(path):

@@ -1,0 +1,204 @@
+"""Find a method's hyper-parameters without a test image: Optuna's TPE, by the distance to retrain on validation images.
+
+    python tune.py forget_full_class_main.py -net ResNet18 -dataset Cifar20 -forget_class rocket -method ssd -gpu \\
+        [--trials 50] [--also "-forget_class vehicle2"] [--range alpha=0.1,100] [--out tuning]
+
+Behind the script stand its own flags. Every fifth training image is kept aside for validation (-validation): the network is
+pre-trained on the rest, retrained without D_f, and each trial's distance to that retrain (mean of |difference| in D_r, D_f
+and MIA, points, on those images) is what is minimised, averaged over the forget sets that --also adds. Ranges:
+methods/*.py, searched logarithmically. OUT keeps the study, an SQLite file, and a record a run: killed at any moment, the
+same command goes on. At the end stand the best values as the line to put into a script, and a plot of the trade-off.
+"""
+
+import argparse
+import contextlib
+import importlib
+import io
+import math
+import shlex
+import statistics
+from pathlib import Path
+
+import optuna
+from optuna.trial import TrialState
+
+import plots
+import workers
+from common import CannotWrite, UserError, check_writable, persist, refuse, run_script, sha256, write_whole
+from methods import RANGES
+from summaries import SCORES
+
+COMPLETE, PRUNED, RUNNING, FAILED = TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING, TrialState.FAIL
+DIALS = {"alpha": "-alpha", "lam": "-lambda"}  # flags of their own; the others are -set NAME=VALUE
+TABLES = {"alpha": "ALPHA", "lam": "LAMBDA"}
+
+
+def main(argv=None):
+    args, script, lines = arguments(argv)
+    ranges = chosen_ranges(lines[0][lines[0].index("-method") + 1], args.range)
+    check_writable(args.out)
+    persist()  # data, network and I_D are loaded once
+    # 1. What every trial is measured against.
+    wanted = [goal(script, line) for line in lines]
+    # 2. Try values.
+    try:
+        study = resumed(args, script, lines, ranges, wanted[0]["weights_hash"])
+        while (left := args.trials - len(finished(study))) > 0:
+            print(f"[{left} left] {attempt(study, script, lines, ranges, wanted)}", flush=True)
+    except optuna.exceptions.StorageInternalError as error:
+        raise CannotWrite(
+            f"the study in {args.out} cannot be written; make room, mend its permissions or name another --out"
+        ) from error
+    # 3. What is best.
+    return shown(study, args.out, script, lines[0], wanted)
+
+
+def arguments(argv):
+    """(our flags, the script's name, its command lines: one a forget set)."""
+    flags = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
+    flags.add_argument("script", help="a forget script, its own flags behind it")
+    flags.add_argument("--trials", type=int, default=50)
+    flags.add_argument("--also", action="append", default=[], metavar="FLAGS", help="the script's flags for a further forget set")
+    flags.add_argument("--range", action="append", default=[], metavar="NAME=LOW,HIGH", help="in place of the method's own")
+    flags.add_argument("--out", default="tuning", metavar="DIR", help="where study, records and plot go (default: tuning)")
+    flags.error = refuse
+    flags._get_option_tuples = lambda word: []
+    args, rest = flags.parse_known_args(argv)
+    script = Path(args.script).stem
+    if script not in workers.SCRIPTS or script == "pretrain_model":
+        raise UserError(f"{args.script} is no forget script; name one of {', '.join(f'{name}.py' for name in workers.SCRIPTS[1:])}")
+    if args.trials < 1:
+        raise UserError(f"--trials {args.trials}: it must be at least 1")
+    if "-method" not in rest:
+        raise UserError("which -method is to be tuned?")
+    if taken := [flag for flag in ("-set", "-results", "-validation", "-force", "-dry_run", *DIALS.values()) if flag in rest]:
+        raise UserError(f"{taken[0]} is not for tune.py, which sets it itself; leave it away")
+    own = [*rest, "-validation", "-wandb", "disabled", "-results", args.out]
+    return args, script, [own, *[[*own, *shlex.split(also)] for also in args.also]]
+
+
+def chosen_ranges(method, texts):
+    """{hyper-parameter: (low, high)}."""
+    if method not in RANGES:
+        raise UserError(f"{method} has nothing to be tuned; methods that have: {', '.join(RANGES)}")
+    ranges = dict(RANGES[method])
+    for text in texts:
+        name, _, ends = text.partition("=")
+        try:
+            low, high = (type(ranges[name][0])(end) for end in ends.split(","))
+        except (KeyError, ValueError):
+            raise UserError(f"--range {text}: write NAME=LOW,HIGH with a name of {', '.join(ranges)}") from None
+        if not 0 < low < high < math.inf:
+            raise UserError(f"--range {text}: it must be that 0 < LOW < HIGH")
+        ranges[name] = low, high
+    return ranges
+
+
+def suggested(trial, name, low, high):
+    """A value between both ends, four digits of it: its order of magnitude is searched, not its size."""
+    if type(low) is int and type(high) is int and name not in DIALS:
+        return trial.suggest_int(name, low, high)
+    return float(f"{trial.suggest_float(name, low, high, log=True):.4g}")
+
+
+def run(script, line):
+    """The record of one run, its output kept back."""
+    with contextlib.redirect_stdout(io.StringIO()):
+        return importlib.import_module(script).main(line)
+
+
+def goal(script, line):
+    """The record of the network retrained without D_f (corrupted data: without all that is corrupted).
+
+    The network that all trials start from is pre-trained before it, where it is missing.
+    """
+    line = replaced(line, "-method", "retrain")
+    for job in workers.plan([(script, replaced(line, "-known_share", "1") if "-known_share" in line else line)]):
+        print(job, flush=True)
+        record = importlib.import_module(job.script).main(job.argv)
+    return record
+
+
+def replaced(line, flag, value):
+    """The command line with another value behind a flag."""
+    at = line.index(flag) + 1
+    return [*line[:at], value, *line[at + 1 :]]
+
+
+def tried(script, line, values, goal):
+    """(distance to the goal's record in points, {score: percent}) of the run with these values."""
+    dials = [word for name, flag in DIALS.items() if name in values for word in (flag, repr(values[name]))]
+    sets = [f"{name}={value!r}" for name, value in values.items() if name not in DIALS]
+    scores = run(script, [*line, *dials, *(["-set", *sets] if sets else [])])["scores"]
+    found = {name: scores[score] for name, score in SCORES.items()}
+    return statistics.fmean(abs(found[name] - goal["scores"][score]) for name, score in SCORES.items()), found
+
+
+# ---- the study ----
+
+
+def resumed(args, script, lines, ranges, weights):
+    """The Optuna study of this very command, as far as it is; a trial that was killed comes first again."""
+    name = f"{script}-{lines[0][lines[0].index('-method') + 1]}-{sha256(repr((lines, sorted(ranges.items()))), weights)[:10]}"
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    storage = f"sqlite:///{Path(args.out).absolute()}/{name}.db"
+    study = optuna.create_study(storage=storage, study_name=name, load_if_exists=True)
+    study.sampler = optuna.samplers.TPESampler(seed=len(study.trials))  # the next draws are other ones after a stop
+    for trial in study.get_trials(states=[RUNNING]):
+        study.tell(trial.number, state=FAILED)
+        study.enqueue_trial(trial.params)
+    if there := len(finished(study)):
+        print(f"going on after {there} trials, kept in {args.out}/{name}.db", flush=True)
+    return study
+
+
+def finished(study):
+    """Trials with a result; those whose network diverged are among them."""
+    return study.get_trials(deepcopy=False, states=[COMPLETE, PRUNED])
+
+
+def attempt(study, script, lines, ranges, wanted):
+    """One trial: values suggested, every forget set tried, the mean distance told."""
+    trial = study.ask()
+    values = {name: suggested(trial, name, *ends) for name, ends in ranges.items()}
+    try:
+        pairs = [tried(script, line, values, goal) for line, goal in zip(lines, wanted, strict=True)]
+    except CannotWrite:
+        raise
+    except UserError as error:  # it diverged, or the like
+        study.tell(trial, state=PRUNED)
+        return f"{error}   {said(values)}"
+    distance = statistics.fmean(distance for distance, _ in pairs)
+    trial.set_user_attr("values", values)
+    trial.set_user_attr("scores", [scores for _, scores in pairs])
+    study.tell(trial, distance)
+    return f"distance {distance:.2f}   {said(values)}"
+
+
+def said(values):
+    return " ".join(f"{name}={value!r}" for name, value in values.items())
+
+
+def shown(study, out, script, line, wanted):
+    """Print what is best as the line to put into a script; write the plot; returns the best values."""
+    if not study.get_trials(states=[COMPLETE]):
+        raise UserError("no trial has a result: all diverged; give other ranges with --range")
+    best, method, net = study.best_trial, line[line.index("-method") + 1], line[line.index("-net") + 1]
+    values = best.user_attrs["values"]
+    print(f"best of {len(finished(study))} trials: distance {best.value:.2f} points to retrain")
+    for name, table in TABLES.items():
+        if name in values:
+            print(f'  {table} in {script}.py:   "{method}": {{"{net}": {values[name]!r}}}')
+    if sets := {name: value for name, value in values.items() if name not in TABLES}:
+        print(f"  behind -method {method}:   -set {said(sets)}")
+    points = [(trial.user_attrs["scores"], trial.value) for trial in study.get_trials(states=[COMPLETE])]
+    goals = [{name: record["scores"][score] for name, score in SCORES.items()} for record in wanted]
+    titles = [record["config"]["forget"] for record in wanted]
+    path = Path(out) / f"{study.study_name}.png"
+    write_whole(path, plots.saved(plots.tuning(method, titles, points, goals, best.user_attrs["scores"]), "png"))
+    print(f"  plot: {path}")
+    return values
+
+
+if __name__ == "__main__":
+    run_script(main)
