@@ -5,7 +5,7 @@
 #   ./MAIN_run_experiments.sh 0,1,2,3    spread over four GPUs (needs requirements-cluster.txt)
 #   ./MAIN_run_experiments.sh ray=auto   over all GPUs of a Ray cluster (auto, or host:port)
 #   ./MAIN_run_experiments.sh cpu        the same on the CPU, for the patient
-#   ./MAIN_run_experiments.sh demo       two digits, two sub-classes and a random set, on the CPU in minutes
+#   ./MAIN_run_experiments.sh demo       two digits, two sub-classes, a random set and a poison, on the CPU in minutes
 #
 # Flags behind it go to sweep.py: --dry-run says what is to be done and how long it takes, --jobs-per-gpu 2 shares a GPU.
 set -euo pipefail
@@ -13,11 +13,14 @@ cd "$(dirname "$0")"
 
 SEEDS=(0 1 2)                                       # of the unlearning; one trained network serves them all
 NETS=(ResNet18 ViT)
-METHODS=(baseline retrain finetune bad_teacher amnesiac unsir fisher ntk ssd lfssd)
+METHODS=(baseline retrain finetune bad_teacher amnesiac unsir fisher ntk ssd lfssd assd alfssd jit scrub salun neggrad_plus l1_sparse)
+HEALERS=(baseline retrain finetune bad_teacher scrub ssd assd alfssd potion)  # of corrupted data
 CIFAR20_CLASSES=(vehicle2 veg people electrical_devices natural_scenes)
 CIFAR100_CLASSES=(rocket mushroom baby lamp sea)    # also the sub-classes of CIFAR-20
 FACES=(1 10 20 30 40)                               # Pins' folders by number
 FORGET_PERC=0.00165                                 # 83 of CIFAR-10's 50,000 images
+POISONED=(100 500 1000)                             # of CIFAR-10's images; labels are wrong for as many
+KNOWN=(0.01 0.1 0.5 1)                              # share of them that is known
 DATA=${DATA:-data}
 RESULTS=${RESULTS:-results}
 PROTOCOL=${PROTOCOL:-paper}
@@ -25,16 +28,19 @@ PROTOCOL=${PROTOCOL:-paper}
 DEMO_SEEDS=(0 1)
 DEMO_DIGITS=(0 2)                                   # why these two: README, "The demo"
 DEMO_PERC=0.02                                      # 29 of 1,442 images
+DEMO_POISONED=50
+DEMO_KNOWN=(0.02 0.2 1)                             # the first: one image
 
 PYTHON=${PYTHON:-python}
 [ -x .venv/bin/python ] && PYTHON=.venv/bin/python
 
 pretrain() { echo "pretrain_model.py -net $1 -dataset $2 ${*:3} $COMMON"; }
 forget() { # script, net, data set, what to forget, seeds
-  local method seed seeds own
-  for method in "${METHODS[@]}"; do
+  local method seed seeds own methods=("${METHODS[@]}")
+  [ "$1" = corrupted ] && methods=("${HEALERS[@]}")
+  for method in "${methods[@]}"; do
     seeds=$5
-    case $1-$method in *_class-baseline | *_class-ssd | *_class-lfssd) seeds=${5%% *} ;; esac  # they draw no random number
+    case $1-$method in *_class-baseline | *_class-*ssd) seeds=${5%% *} ;; esac  # they draw no random number
     case $method in bad_teacher) own=$BAD_TEACHER ;; ntk) own=$NTK ;; *) own="" ;; esac
     case $1-$2-$method in                           # no class, no UNSIR; a ViT's 86 M weights are too many for the two
       random-*-unsir | *-ViT-fisher | *-ViT-ntk) continue ;;
@@ -45,8 +51,14 @@ forget() { # script, net, data set, what to forget, seeds
   done
 }
 
+heal() { # net, data set, corruption, how many, known shares, seeds
+  local share
+  pretrain "$1" "$2" -corruption "$3" -corrupt_count "$4"
+  for share in $5; do forget corrupted "$1" "$2" "-corruption $3 -corrupt_count $4 -known_share $share" "$6"; done
+}
+
 paper() {
-  local net class
+  local net class count kind
   for net in "${NETS[@]}"; do
     pretrain "$net" Cifar20                         # one of 20 super-classes
     for class in "${CIFAR20_CLASSES[@]}"; do forget full_class "$net" Cifar20 "-forget_class $class" "${SEEDS[*]}"; done
@@ -56,6 +68,7 @@ paper() {
     for class in "${CIFAR100_CLASSES[@]}"; do forget full_class "$net" Cifar100 "-forget_class $class" "${SEEDS[*]}"; done
     pretrain "$net" Cifar10                         # random images
     forget random "$net" Cifar10 "-forget_perc $FORGET_PERC" "${SEEDS[*]}"
+    for count in "${POISONED[@]}"; do for kind in patch label; do heal "$net" Cifar10 $kind "$count" "${KNOWN[*]}" "${SEEDS[*]}"; done; done
   done
   pretrain ResNet18 PinsFaceRecognition             # one of 105 faces
   for class in "${FACES[@]}"; do forget full_class ResNet18 PinsFaceRecognition "-forget_class $class" "${SEEDS[*]}"; done
@@ -68,6 +81,7 @@ demo() {
   for digit in "${DEMO_DIGITS[@]}"; do forget full_class $net Digits "-forget_class $digit" "${DEMO_SEEDS[*]}"; done
   for digit in "${DEMO_DIGITS[@]}"; do forget sub_class $net DigitShapes "-forget_class $digit" "${DEMO_SEEDS[*]}"; done
   forget random $net Digits "-forget_perc $DEMO_PERC" "${DEMO_SEEDS[*]}"
+  heal $net Digits patch $DEMO_POISONED "${DEMO_KNOWN[*]}" "${DEMO_SEEDS[*]}"
 }
 
 FLAGS="" SWEEP=() BAD_TEACHER="" NTK=""

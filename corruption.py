@@ -1,7 +1,7 @@
 """Training data of which a part is wrong, and its split into what is known to be wrong and the rest.
 
 "patch": a 3x3 trigger in the bottom right corner, labelled with class 0 (Potion, arXiv:2406.09173, section "poison").
-"label": a uniformly random wrong label.
+"label": a uniformly random wrong label. Augmentation crops, turns and mirrors the trigger as it does all pixels.
 """
 
 import math

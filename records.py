@@ -50,7 +50,8 @@ def _is_sound(record):
     """Whether all that readers rely on is there, of the right kind."""
     record["config"].setdefault("numerics", "fp32")  # before it was a choice
     config, scores, seconds, counts = (record[name] for name in ("config", "scores", "seconds", "entropy_histogram"))
-    numbers = [*(scores[name] for name in SCORES), seconds["method"], seconds["evaluation"], *counts,
+    numbers = [*(scores[name] for name in SCORES), *scores.values(), *counts, seconds["method"], seconds["evaluation"],
+               record.get("adaptive_alpha", 0),
                *(value for value in config["set"].values() if type(value) is not str),
                *(value for value in (seconds["full_importance"], record["selected"]) if value is not None),
                *record.get("selected_by_name", {}).values()]  # fmt: skip
@@ -60,7 +61,9 @@ def _is_sound(record):
         and all(re.fullmatch(r"\w+", word) for word in words)
         and all(type(config[name]) is int for name in ("train_seed", "seed", "b"))
         and all(type(record[name]) is str for name in ("weights_hash", "data_hash", "device"))
-        and type(config["forget"]) is str and type(record["collapse"]) is list and "commit" in record
+        and type(config["forget"]) is str
+        and (record["task"] != "corrupted" or bool(re.fullmatch(r".+ known [0-9.e-]*[0-9]", config["forget"])))
+        and type(record["collapse"]) is list and "commit" in record
         and config.keys() >= {"alpha", "lambda", "importance"} and len(counts) == BINS and sum(counts) > 0
     )  # fmt: skip
 

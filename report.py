@@ -7,15 +7,14 @@ reads every record under results/, prints the tables and writes report.md, repor
 """
 
 import argparse
-import base64
 import csv
-import html
 import io
 from pathlib import Path
 
+import page
 import plots
 import records
-from common import UserError, check_writable, refuse, run_script, write_whole
+from common import refuse, run_script, write_whole
 from summaries import SCORES, SETTINGS, TASKS, over_classes, over_shares, tables
 
 LEGEND = """\
@@ -187,51 +186,6 @@ def _numbers(value):
     return value.mean, value.over_seeds, value.over_trainings
 
 
-PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>Unlearning report</title><style>
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 75rem; margin: 2rem auto; padding: 0 1rem; color: #111; }
-h1 { font-size: 1.6rem; } h2 { margin-top: 3rem; border-top: 1px solid #ccc; padding-top: 1rem; } h3 { font-size: 1.05rem; }
-.wide { overflow-x: auto; } table { border-collapse: collapse; font-size: .88rem; white-space: nowrap; margin: .5rem 0 1rem; }
-th, td { padding: .2rem .7rem; text-align: right; font-variant-numeric: tabular-nums; }
-th:first-child, td:first-child { text-align: left; position: sticky; left: 0; background: #fff; }
-thead th { border-bottom: 2px solid #111; } tr.retrain { font-weight: bold; } table.runs td:last-child { color: #b34700; }
-img { min-width: 44rem; max-width: 100%; height: auto; } p { max-width: 60rem; color: #444; }
-</style><h1>Unlearning report</h1>
-"""
-
-
-def page(all_tables, pictures):
-    """One self-contained HTML page; pictures: {table's title: [PNG bytes]}."""
-    parts, waiting = [PAGE], []
-    for kind, content in blocks(all_tables):
-        if kind == "table":
-            head, *body = [[html.escape(text) for text in row] for row in content]
-            rows = [f"<tr class={'retrain' if row[0] == 'retrain' else 'other'}><td>{'<td>'.join(row)}</tr>" for row in body]
-            table = f"<table class={'runs' if head[-1] == HEAD[-1] else 'gaps'}><thead><tr><th>{'<th>'.join(head)}</tr></thead>"
-            parts.append(f"<div class=wide>{table}{''.join(rows)}</table></div>")
-        elif kind == "note":
-            parts.append(f"<p>{html.escape(content)}</p>")
-        else:
-            if kind == "title":
-                parts, waiting = parts + waiting, _images(pictures.get(content, []))
-            level = "h2" if kind == "title" else "h3"
-            parts.append(f"<{level}>{html.escape(content)}</{level}>")
-    return "\n".join([*parts[:-1], *waiting, parts[-1]]) + "\n"
-
-
-def _images(pictures):
-    coded = [base64.b64encode(data).decode() for data in pictures]
-    return [f'<div class=wide><img alt="figure" src="data:image/png;base64,{data}"></div>' for data in coded]
-
-
-def check_page(path):
-    """UserError where the page could not be written, or would replace a file that is no page."""
-    path = Path(path)
-    if path.exists() and not (path.is_file() and path.read_bytes().startswith(PAGE[:15].encode())):
-        raise UserError(f"--html {path} is there and no page; name another file")
-    check_writable(path.parent)
-
-
 def main(argv=None):
     flags = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
     flags.add_argument("results", nargs="?", default="results", help="folder with records (default: results)")
@@ -239,7 +193,7 @@ def main(argv=None):
     flags.error = refuse
     args = flags.parse_args(argv)
     if args.html is not None:
-        check_page(args.html)
+        page.check_page(args.html)
     folder, all_tables = Path(args.results), tables(records.read_all(args.results))
     text = markdown(all_tables)
     for name, content in (("report.md", text), ("report.tex", latex(all_tables)), ("report.csv", csv_text(all_tables))):
@@ -255,7 +209,7 @@ def main(argv=None):
     print(text)
     print(f"tables: {folder}/report.md, .tex, .csv; figures: {folder}/report-*.png, .pdf")
     if args.html is not None:
-        write_whole(args.html, page(all_tables, pictures).encode())
+        write_whole(args.html, page.page(blocks(all_tables), pictures).encode())
         print(f"page:   {args.html}")
 
 

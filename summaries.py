@@ -81,7 +81,8 @@ def tables(found):
 def _goals(name, sections):
     """Where a section's retrain is: its own; for corrupted data, where it was run, the one that has the truly clean set."""
     corruption, known, _ = name.partition(" known ")
-    return sections.get(f"{corruption}{known}1", sections[name])
+    clean = sections.get(f"{corruption}{known}1", {}) if known else {}
+    return clean if any(method == "retrain" for method, _ in clean) else sections[name]
 
 
 def _training(record):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+from torch.nn import BatchNorm2d
 
 from common import UserError, progress, write_whole
 
@@ -60,7 +61,7 @@ def epochs(model, batches, optimizer, count, *, loss=cross_entropy, factor=None,
     after each epoch is written there once the caller comes back for the next, and training goes on from it where it
     lies. On a CPU an interrupted training then ends with bitwise the same weights. UserError where the loss diverges.
     """
-    check_trainable(batches)
+    check_trainable(model, batches)
     base_lr = [group["lr"] for group in optimizer.param_groups]
     done = _resume(keep, model, optimizer) if keep else 0
     step = done * len(batches)
@@ -91,8 +92,10 @@ def epochs(model, batches, optimizer, count, *, loss=cross_entropy, factor=None,
                 _keep(keep, model, optimizer, done)
 
 
-def check_trainable(batches):
-    """UserError where a batch can hold one image alone, on which BatchNorm cannot train."""
+def check_trainable(model, batches):
+    """UserError where the model has BatchNorm, which cannot train on one image, and all batches are of one."""
+    if not any(isinstance(module, BatchNorm2d) for module in model.modules()):
+        return
     if getattr(batches, "batch_size", 2) < 2 or len(getattr(batches, "images", "ab")) < 2:
         raise UserError("BatchNorm cannot train on batches of one image; take more images, or a larger -b (or -set batch_size=...)")
 

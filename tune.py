@@ -25,7 +25,7 @@ from optuna.trial import TrialState
 import plots
 import workers
 from common import CannotWrite, UserError, check_writable, persist, refuse, run_script, sha256, write_whole
-from methods import RANGES
+from methods import METHODS, RANGES, SPELLINGS
 from summaries import SCORES
 
 COMPLETE, PRUNED, RUNNING, FAILED = TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING, TrialState.FAIL
@@ -35,7 +35,7 @@ TABLES = {"alpha": "ALPHA", "lam": "LAMBDA"}
 
 def main(argv=None):
     args, script, lines = arguments(argv)
-    ranges = chosen_ranges(lines[0][lines[0].index("-method") + 1], args.range)
+    ranges = chosen_ranges(args.method, args.range)
     check_writable(args.out)
     persist()  # data, network and I_D are loaded once
     # 1. What every trial is measured against.
@@ -50,13 +50,15 @@ def main(argv=None):
             f"the study in {args.out} cannot be written; make room, mend its permissions or name another --out"
         ) from error
     # 3. What is best.
-    return shown(study, args.out, script, lines[0], wanted)
+    return shown(study, args, script, wanted)
 
 
 def arguments(argv):
     """(our flags, the script's name, its command lines: one a forget set)."""
     flags = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
     flags.add_argument("script", help="a forget script, its own flags behind it")
+    flags.add_argument("-net", required=True, help="as the script's")
+    flags.add_argument("-method", required=True, help="as the script's")
     flags.add_argument("--trials", type=int, default=50)
     flags.add_argument("--also", action="append", default=[], metavar="FLAGS", help="the script's flags for a further forget set")
     flags.add_argument("--range", action="append", default=[], metavar="NAME=LOW,HIGH", help="in place of the method's own")
@@ -69,16 +71,18 @@ def arguments(argv):
         raise UserError(f"{args.script} is no forget script; name one of {', '.join(f'{name}.py' for name in workers.SCRIPTS[1:])}")
     if args.trials < 1:
         raise UserError(f"--trials {args.trials}: it must be at least 1")
-    if "-method" not in rest:
-        raise UserError("which -method is to be tuned?")
-    if taken := [flag for flag in ("-set", "-results", "-validation", "-force", "-dry_run", *DIALS.values()) if flag in rest]:
-        raise UserError(f"{taken[0]} is not for tune.py, which sets it itself; leave it away")
-    own = [*rest, "-validation", "-wandb", "disabled", "-results", args.out]
+    given = {word.split("=")[0] for also in args.also for word in shlex.split(also)} | {word.split("=")[0] for word in rest}
+    if taken := given.intersection(("-set", "-results", "-validation", "-force", "-dry_run", *DIALS.values())):
+        raise UserError(f"{min(taken)} is not for tune.py, which sets it itself; leave it away")
+    args.method = SPELLINGS.get(args.method, args.method)
+    own = ["-net", args.net, "-method", args.method, *rest, "-validation", "-wandb", "disabled", "-results", args.out]
     return args, script, [own, *[[*own, *shlex.split(also)] for also in args.also]]
 
 
 def chosen_ranges(method, texts):
     """{hyper-parameter: (low, high)}."""
+    if method not in METHODS:
+        raise UserError(f"-method {method}: there is none such; the methods are {', '.join(METHODS)}")
     if method not in RANGES:
         raise UserError(f"{method} has nothing to be tuned; methods that have: {', '.join(RANGES)}")
     ranges = dict(RANGES[method])
@@ -112,17 +116,11 @@ def goal(script, line):
 
     The network that all trials start from is pre-trained before it, where it is missing.
     """
-    line = replaced(line, "-method", "retrain")
-    for job in workers.plan([(script, replaced(line, "-known_share", "1") if "-known_share" in line else line)]):
+    line = [*line, "-method", "retrain", *["-known_share", "1"] * (script == "forget_corrupted_main")]  # the last one counts
+    for job in workers.plan([(script, line)]):
         print(job, flush=True)
         record = importlib.import_module(job.script).main(job.argv)
     return record
-
-
-def replaced(line, flag, value):
-    """The command line with another value behind a flag."""
-    at = line.index(flag) + 1
-    return [*line[:at], value, *line[at + 1 :]]
 
 
 def tried(script, line, values, goal):
@@ -139,7 +137,7 @@ def tried(script, line, values, goal):
 
 def resumed(args, script, lines, ranges, weights):
     """The Optuna study of this very command, as far as it is; a trial that was killed comes first again."""
-    name = f"{script}-{lines[0][lines[0].index('-method') + 1]}-{sha256(repr((lines, sorted(ranges.items()))), weights)[:10]}"
+    name = f"{script}-{args.method}-{sha256(repr((lines, sorted(ranges.items()))), weights)[:10]}"
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     storage = f"sqlite:///{Path(args.out).absolute()}/{name}.db"
     study = optuna.create_study(storage=storage, study_name=name, load_if_exists=True)
@@ -179,22 +177,21 @@ def said(values):
     return " ".join(f"{name}={value!r}" for name, value in values.items())
 
 
-def shown(study, out, script, line, wanted):
+def shown(study, args, script, wanted):
     """Print what is best as the line to put into a script; write the plot; returns the best values."""
     if not study.get_trials(states=[COMPLETE]):
         raise UserError("no trial has a result: all diverged; give other ranges with --range")
-    best, method, net = study.best_trial, line[line.index("-method") + 1], line[line.index("-net") + 1]
-    values = best.user_attrs["values"]
+    best, method, values = study.best_trial, args.method, study.best_trial.user_attrs["values"]
     print(f"best of {len(finished(study))} trials: distance {best.value:.2f} points to retrain")
     for name, table in TABLES.items():
         if name in values:
-            print(f'  {table} in {script}.py:   "{method}": {{"{net}": {values[name]!r}}}')
+            print(f'  {table} in {script}.py:   "{method}": {{"{args.net}": {values[name]!r}}}')
     if sets := {name: value for name, value in values.items() if name not in TABLES}:
         print(f"  behind -method {method}:   -set {said(sets)}")
     points = [(trial.user_attrs["scores"], trial.value) for trial in study.get_trials(states=[COMPLETE])]
     goals = [{name: record["scores"][score] for name, score in SCORES.items()} for record in wanted]
     titles = [record["config"]["forget"] for record in wanted]
-    path = Path(out) / f"{study.study_name}.png"
+    path = Path(args.out) / f"{study.study_name}.png"
     write_whole(path, plots.saved(plots.tuning(method, titles, points, goals, best.user_attrs["scores"]), "png"))
     print(f"  plot: {path}")
     return values

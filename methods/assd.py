@@ -16,7 +16,8 @@ def unlearn(model, split, *, batch_size, denominator: Literal["D", "D_r"] = "D",
             full_importance=None, notes=None):  # fmt: skip
     """Dampen the parameters of the largest I_Df / I_D, in place.
 
-    denominator: whose importances D_f's are divided by; only those of D are the same for every request and can be stored.
+    denominator: whose importances D_f's are divided by (p goes by |D| in either case); only those of D are the same for
+    every request and can be stored.
     notes["adaptive_alpha"]: the alpha that was found; the others as SSD's.
     """
     how = {"batch_size": batch_size, "measure": measure, "per_sample": per_sample}

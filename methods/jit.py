@@ -34,7 +34,8 @@ def unlearn(model, split, *, batch_size, sigma: float | None = None, eta: float 
     sigma, eta = usual_sigma if sigma is None else sigma, usual_eta if eta is None else eta
     if not sigma > 0:
         raise UserError("sigma=0: without noise there is nothing to compare; take a positive one")
-    if protocol.jit_accumulates_in_train_mode and len(split.forget) % batch_size == 1:
+    has_norm = any(isinstance(module, torch.nn.BatchNorm2d) for module in model.modules())
+    if protocol.jit_accumulates_in_train_mode and has_norm and 1 in (batch_size, len(split.forget) % batch_size):
         raise UserError(f"-b {batch_size} leaves a batch of one image, on which BatchNorm cannot train; take another")
     optimizer = torch.optim.SGD(model.parameters(), eta)
     model.train(protocol.jit_accumulates_in_train_mode)

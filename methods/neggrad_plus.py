@@ -19,7 +19,7 @@ def unlearn(model, split, *, batch_size, epochs=5, lr=0.01, retain_weight=0.95):
     if retain_weight > 1:
         raise UserError(f"retain_weight={retain_weight:g}: it lies between 0 and 1, close to 1")
     retain, forget = (batches(part, model, batch_size, shuffle=True) for part in (split.retain, split.forget))
-    check_trainable(forget)
+    check_trainable(model, forget)
     forgotten = endless(forget)
 
     def loss(model, x, y):

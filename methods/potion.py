@@ -14,7 +14,6 @@ import warnings
 from common import progress
 from images import batches
 from methods.ssd import dampened, importance
-from metrics import accuracy
 from ssd import adaptive_alpha, sorted_ratios
 from training import predict
 
@@ -32,17 +31,18 @@ def unlearn(model, split, *, batch_size, strength=1 / 25, growth=1.1, rho=0.2, s
     rest, known = importance(model, split.retain, "I_R", **how), importance(model, split.forget, "I_Sf", **how)
     ratios, original = sorted_ratios(rest, known), copy.deepcopy(model.state_dict())
 
-    def known_accuracy():
-        return accuracy(predict(model, batches(split.forget, model, batch_size)), split.forget.labels.to(ratios.device))
+    def known_right():
+        logits = predict(model, batches(split.forget, model, batch_size))
+        return int((logits.argmax(1) == split.forget.labels.to(logits.device)).sum())
 
-    goal, found = rho * known_accuracy(), notes if notes is not None else {}
+    goal, found = rho * known_right(), notes if notes is not None else {}
     for step in progress(range(1, steps + 1), "Potion"):
         model.load_state_dict(original)
         found["adaptive_alpha"] = adaptive_alpha(ratios, len(split.forget) / len(split.full), strength)
         dampened(model, rest, known, found["adaptive_alpha"], 1, found)
         found["search"] = {"steps": step, "strength": strength}
-        if known_accuracy() <= goal:
+        if known_right() <= goal:
             return model.eval()
         strength *= growth
-    warnings.warn(f"potion has not brought D_f's accuracy down to {goal:.3g} % in {steps} steps", stacklevel=2)
+    warnings.warn(f"potion: in {steps} steps more than {goal:g} images of D_f still bear their labels", stacklevel=2)
     return model.eval()

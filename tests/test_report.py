@@ -70,6 +70,13 @@ def test_tables_by_hand():
     assert [row[4] for row in rows[13:15]] == ["", ""]  # no retrain, no distance
 
 
+def test_a_class_named_1_is_not_measured_against_class_11():
+    made = [record("retrain", 0, 90, 5, 20, forget="1"), record("retrain", 0, 90, 60, 20, forget="11")]
+    made += [record("ssd", 0, 90, 5, 20, forget="1", alpha=10)]
+    ((_, ssd),) = [rows[:2] for name, rows in next(iter(tables(made).values())).items() if name == "1"]
+    assert ssd.gaps["D_f %"][0] == 0 and ssd.pairs == 1
+
+
 def test_interval_against_scipy():
     values = [1.0, 2.5, -0.5, 3.0, 0.2]
     wanted = scipy.stats.ttest_1samp(values, 0).confidence_interval(0.95)
@@ -186,7 +193,7 @@ DAMAGE = [
     lambda r: r.pop("commit"),
     lambda r: r.pop("device"),
     lambda r: r["config"].update(set="lr=1"),
-    lambda r: r["config"].update(set={"lr": "x"}),
+    lambda r: r["config"].update(set={"lr": [1]}),
     lambda r: r["config"].update(train_seed=None),
     lambda r: r.update(data_hash=None),
     lambda r: r.update(task=[1]),
@@ -195,6 +202,8 @@ DAMAGE = [
     lambda r: r.update(entropy_histogram=[0] * 20),
     lambda r: r.update(entropy_histogram=[1]),
     lambda r: r["config"].update(forget=None),
+    lambda r: r.update(task="corrupted"),
+    lambda r: r["scores"].update(AttackSuccess=None),
 ]
 
 

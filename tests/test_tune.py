@@ -1,0 +1,109 @@
+"""tune.py: no test image, the objective by hand, killed and resumed."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import optuna
+import pytest
+from conftest import DIGITS, ENVIRONMENT, ROOT, assert_refused, call
+
+import common
+import datasets
+import pretrain_model
+import tune
+
+LINE = ["forget_full_class_main.py", *DIGITS, "-forget_class", "7", "-method", "ssd"]
+
+
+class TestImages:
+    """Stands for the test set: whoever looks at it fails."""
+
+    __test__ = False
+
+    def __getattribute__(self, name):
+        raise AssertionError(f"a test image was asked for: {name}")
+
+
+@pytest.fixture(scope="module")
+def tuned(tmp_path_factory):
+    """A folder with a network of two epochs that has not seen the validation images."""
+    folder = tmp_path_factory.mktemp("tuned")
+    assert call("pretrain_model.py", *DIGITS, "-epochs", 2, "-validation", cwd=folder).returncode == 0
+    return folder
+
+
+def test_no_test_image_is_looked_at_and_the_objective_is_the_distance_to_retrain(tuned, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tuned)
+    monkeypatch.setattr(common, "_kept", None)  # given back afterwards: tune.py makes this process a persistent one
+    plain = datasets.load
+    monkeypatch.setattr(datasets, "load", lambda *args, **options: (plain(*args, **options)[0], TestImages()))
+    values = tune.main([*LINE, "--trials", "4", "--also", "-forget_class 3", "--range", "alpha=1,20", "--out", str(tmp_path)])
+    printed = capsys.readouterr().out
+    assert f'ALPHA in forget_full_class_main.py:   "ssd": {{"ResNet18Slim": {values["alpha"]!r}}}' in printed
+    (database,) = tmp_path.glob("*.db")
+    study = optuna.load_study(study_name=database.stem, storage=f"sqlite:///{database}")
+    found = [json.loads(path.read_text()) for path in tmp_path.rglob("*.json")]
+    assert len(found) == 2 * (1 + 4) and all(record["config"]["validation"] for record in found)
+    for trial in study.trials:
+        distances = []
+        for digit in ("7", "3"):
+            mine = [r for r in found if r["config"]["forget"] == digit]
+            (goal,) = [r for r in mine if r["config"]["method"] == "retrain"]
+            (run,) = [r for r in mine if r["config"]["alpha"] == trial.user_attrs["values"]["alpha"]]
+            assert run["config"]["lambda"] == trial.user_attrs["values"]["lam"]
+            distances += [abs(run["scores"][name] - goal["scores"][name]) for name in ("RetainTestAcc", "Df", "MIA")]
+        assert trial.value == pytest.approx(sum(distances) / 6) and 1 <= trial.user_attrs["values"]["alpha"] <= 20
+    assert values == study.best_trial.user_attrs["values"] and study.best_value == min(t.value for t in study.trials)
+    assert len(list(tmp_path.glob("*.png"))) == 1
+
+
+def test_validation_images_are_a_fifth_of_the_training_images(tuned):
+    train, test = datasets.load("Digits")
+    kept, validation = datasets.parted(train, train.fine_labels)
+    parts = [set(part.index.tolist()) for part in (kept, validation, test)]
+    assert parts[0] | parts[1] == set(train.index.tolist()) and not parts[0] & parts[1] and not (parts[0] | parts[1]) & parts[2]
+    assert len(kept) / len(train) == pytest.approx(0.8, abs=0.01) and kept.digest != train.digest
+    args = pretrain_model.arguments([*DIGITS, "-validation"])
+    assert args.out.name == "ResNet18Slim-Digits-seed0-validation.safetensors"
+
+
+def test_killed_and_resumed(tuned, tmp_path):
+    command = [sys.executable, "-W", "ignore", str(ROOT / "tune.py"), *LINE, "--out", str(tmp_path), "--trials"]
+    process = subprocess.Popen([*command, "60"], cwd=tuned, stdout=subprocess.PIPE, text=True, env=ENVIRONMENT)
+    seen = 0
+    for line in process.stdout:
+        seen += "distance" in line and "left]" in line
+        if seen == 3:
+            break
+    time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    process.stdout.close()
+    (database,) = tmp_path.glob("*.db")
+
+    def finished():
+        study = optuna.load_study(study_name=database.stem, storage=f"sqlite:///{database}")
+        return {trial.number: trial.value for trial in study.get_trials(states=[optuna.trial.TrialState.COMPLETE])}
+
+    before = finished()
+    done = subprocess.run([*command, "7"], cwd=tuned, capture_output=True, text=True, env=ENVIRONMENT, timeout=300)
+    assert done.returncode == 0 and f"going on after {len(before)} trials" in done.stdout, done.stderr
+    after = finished()
+    assert len(before) >= 3 and len(after) == 7 and before.items() <= after.items()
+
+
+@pytest.mark.parametrize(("flags", "words"), [
+    (["pretrain_model.py", *DIGITS, "-method", "ssd"], ["forget_full_class_main.py"]),
+    (["forget_full_class_main.py", *DIGITS, "-forget_class", "7"], ["-method"]),
+    ([*LINE, "-alpha", "3"], ["-alpha", "sets it itself"]),
+    ([*LINE, "--range", "beta=1,2"], ["NAME=LOW,HIGH", "alpha, lam"]),
+    ([*LINE, "--range", "alpha=3,2"], ["LOW < HIGH"]),
+    ([*LINE, "--trials", "0"], ["--trials 0"]),
+    ([*LINE[:-1], "ntk"], ["ntk", "nothing to be tuned"]),
+    ([*LINE[:-3], "sevem", "-method", "ssd"], ["'sevem'"]),
+])  # fmt: skip
+def test_bad_input(tuned, tmp_path, flags, words):
+    assert_refused(call("tune.py", *flags, "--out", tmp_path, cwd=tuned), *words)
