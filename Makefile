@@ -6,10 +6,10 @@ demo: .venv/installed
 	./MAIN_run_experiments.sh demo
 
 test: .venv/installed
-	.venv/bin/python -m pytest -m "not slow"
+	OMP_NUM_THREADS=1 .venv/bin/python -m pytest -m "not slow" -n auto --dist loadfile
 
 slow: .venv/cluster
-	.venv/bin/python -m pytest -m slow
+	OMP_NUM_THREADS=1 .venv/bin/python -m pytest -m slow -n auto --dist loadfile
 
 lint: .venv/installed
 	.venv/bin/ruff check .

@@ -19,6 +19,10 @@ class UserError(ValueError):
     """Something the user can mend; the message is one line and names the way out (exit code 2)."""
 
 
+class Diverged(UserError):
+    """The numbers have run away: other settings may do better."""
+
+
 class CannotWrite(UserError):
     """The place where results go is full or may not be written: no other run would fare better."""
 

@@ -53,10 +53,9 @@ def split_corrupted(train, test, corruption, count, known_share, *, train_seed, 
     train, test: the clean sets. forget_test bears true labels. patch: the test images of other classes than 0 with the
     trigger on them; label: all corrupted training images.
     """
-    if not 0 < known_share <= 1:
-        raise UserError(f"-known_share {known_share}: it lies above 0 and is at most 1")
     contaminated, wrong = corrupt(train, corruption, count, train_seed)
-    known = wrong[torch.randperm(count, generator=torch.Generator().manual_seed(seed))[: math.ceil(known_share * count - 1e-9)]]
+    drawn = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
+    known = wrong[drawn[: max(1, math.ceil(known_share * count - 1e-9))]]
     rest = torch.ones(len(train), dtype=torch.bool, device=known.device)
     rest[known] = False
     order = torch.randperm(len(train), generator=torch.Generator().manual_seed(0)).to(known.device)  # as in the random task

@@ -42,6 +42,8 @@ def variant(args):
     """What was done to the training data, as a word in the checkpoint's name; empty where nothing was."""
     if (args.corruption is None) != (args.corrupt_count is None):
         raise UserError("-corruption and -corrupt_count go together; give both, or neither")
+    if args.corrupt_count is not None and args.corrupt_count < 1:
+        raise UserError(f"-corrupt_count {args.corrupt_count}: it must be at least 1")
     words = ["validation"] * args.validation + [f"{args.corruption}{args.corrupt_count}"] * (args.corruption is not None)
     return "-".join(words)
 
@@ -82,8 +84,12 @@ def arguments(doc, task, argv):
     args = flags.parse_args(argv)
     args.task, args.method = task, SPELLINGS.get(args.method, args.method)
     args.set = settings(args.method, args.set)
-    if (task == "corrupted") != bool(variant(args).replace("validation", "")):
-        raise UserError("-corruption and -corrupt_count say what forget_corrupted_main.py heals, and belong to it alone")
+    if task == "corrupted" and not args.corruption:
+        raise UserError("what is corrupted? give -corruption patch or label and -corrupt_count, as at pre-training")
+    if task != "corrupted" and args.corruption:
+        raise UserError("-corruption says what forget_corrupted_main.py heals, and belongs to it and to pre-training alone")
+    if task == "corrupted" and not 0 < args.known_share <= 1:
+        raise UserError(f"-known_share {args.known_share}: it lies above 0 and is at most 1")
     args.weight_path = args.weight_path or _default_checkpoint(args)
     if args.b < 1:
         raise UserError(f"-b {args.b}: a batch holds at least one image")

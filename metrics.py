@@ -5,7 +5,7 @@ import math
 import torch
 import torch.nn.functional as F
 
-from common import UserError
+from common import Diverged
 from images import batches
 from protocol import PAPER
 from training import predict
@@ -88,10 +88,10 @@ def score(train_logits, test_logits, untrained, split, *, batch_size, protocol=P
     accuracy and ZRF depend on. notes["entropy_histogram"]: counts of D_f's training images by entropy.
     Returns {TestAcc, RetainTestAcc, Df, MIA in percent, ZRF in [1 - ln 2, 1]}, and AttackSuccess, the percent of triggered
     images that are judged to be of the attacked class, where there are any.
-    Raises UserError where the logits are not finite.
+    Raises Diverged where the logits are not finite.
     """
     if not all(torch.isfinite(values).all() for values in (train_logits, test_logits)):
-        raise UserError("the network's outputs are not finite after unlearning: the method diverged; soften its settings")
+        raise Diverged("the network's outputs are not finite after unlearning: the method diverged; soften its settings")
     retain, forget = (picked(train_logits, split.train, part) for part in (split.retain, split.forget))
     if triggered_logits is not None:
         forget_test = triggered_logits

@@ -182,10 +182,12 @@ def load(path, net, images, vit_init="pretrained"):
     num_classes = len(images.classes)
     if metadata:
         expected = {"net": net, "dataset": images.name, "classes": list(images.classes), "data_hash": images.digest}
+        stamp = f"{metadata.get('corruption', 'no corruption')}, seed {metadata.get('seed')}"
+        hint = f" (it was trained with {stamp}: -corruption, -corrupt_count, -train_seed)" if "corruption" in metadata else ""
         for name, value in expected.items():
             if metadata.get(name) != value:
                 raise UserError(f"{path} was trained for {_brief(name, metadata.get(name))}, "
-                                f"this run asks for {_brief(name, value)}; name the right one with -weight_path")  # fmt: skip
+                                f"this run asks for {_brief(name, value)}; name the right one with -weight_path{hint}")  # fmt: skip
     try:
         data = Path(path).read_bytes()
     except OSError as error:

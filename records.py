@@ -61,6 +61,7 @@ def _is_sound(record):
         and all(re.fullmatch(r"\w+", word) for word in words)
         and all(type(config[name]) is int for name in ("train_seed", "seed", "b"))
         and all(type(record[name]) is str for name in ("weights_hash", "data_hash", "device"))
+        and type(record.get("test_hash", "")) is str
         and type(config["forget"]) is str
         and (record["task"] != "corrupted" or bool(re.fullmatch(r".+ known [0-9.e-]*[0-9]", config["forget"])))
         and type(record["collapse"]) is list and "commit" in record

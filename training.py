@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch.nn import BatchNorm2d
 
-from common import UserError, progress, write_whole
+from common import Diverged, UserError, progress, write_whole
 
 RECIPES = {  # (network, data set): epochs, milestones, learning rate; the published ones, then ours
     ("ResNet18", "Cifar100"): (200, (60, 120, 160), 0.1),
@@ -84,7 +84,7 @@ def epochs(model, batches, optimizer, count, *, loss=cross_entropy, factor=None,
             done += 1
             mean = float(total) / len(batches)
             if not math.isfinite(mean):
-                raise UserError(
+                raise Diverged(
                     f"{what}: the loss is {mean} after {done} epochs; lower the learning rate (-lr; forgetting: -set lr=...)"
                 )
             yield done, mean

@@ -14,22 +14,37 @@ import argparse
 import contextlib
 import importlib
 import io
-import math
 import shlex
 import statistics
+import time
 from pathlib import Path
 
 import optuna
+import sqlalchemy
 from optuna.trial import TrialState
 
 import plots
 import workers
-from common import CannotWrite, UserError, check_writable, persist, refuse, run_script, sha256, write_whole
+from common import (
+    CannotWrite,
+    Claim,
+    Claimed,
+    Diverged,
+    UserError,
+    check_writable,
+    persist,
+    refuse,
+    run_script,
+    sha256,
+    write_whole,
+)
+from flags import arguments as script_flags
 from methods import METHODS, RANGES, SPELLINGS
 from summaries import SCORES
 
 COMPLETE, PRUNED, RUNNING, FAILED = TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING, TrialState.FAIL
 DIALS = {"alpha": "-alpha", "lam": "-lambda"}  # flags of their own; the others are -set NAME=VALUE
+OURS = {"-set", "-results", "-validation", "-force", "-dry_run", "-wandb", *DIALS.values()}  # flags that are set here
 TABLES = {"alpha": "ALPHA", "lam": "LAMBDA"}
 
 
@@ -41,14 +56,17 @@ def main(argv=None):
     # 1. What every trial is measured against.
     wanted = [goal(script, line) for line in lines]
     # 2. Try values.
+    path = study_path(args, script, lines, ranges, wanted[0]["weights_hash"])
+    claimed = Claim(path, waits=True)
     try:
-        study = resumed(args, script, lines, ranges, wanted[0]["weights_hash"])
+        study = resumed(path)
         while (left := args.trials - len(finished(study))) > 0:
             print(f"[{left} left] {attempt(study, script, lines, ranges, wanted)}", flush=True)
-    except optuna.exceptions.StorageInternalError as error:
-        raise CannotWrite(
-            f"the study in {args.out} cannot be written; make room, mend its permissions or name another --out"
-        ) from error
+    except (optuna.exceptions.StorageInternalError, sqlalchemy.exc.DatabaseError) as error:
+        raise CannotWrite(f"{path} cannot be read or written; make room, mend its permissions, name another --out, "
+                          "or where it is damaged, remove it (records stay)") from error  # fmt: skip
+    finally:
+        claimed.end()
     # 3. What is best.
     return shown(study, args, script, wanted)
 
@@ -71,12 +89,19 @@ def arguments(argv):
         raise UserError(f"{args.script} is no forget script; name one of {', '.join(f'{name}.py' for name in workers.SCRIPTS[1:])}")
     if args.trials < 1:
         raise UserError(f"--trials {args.trials}: it must be at least 1")
-    given = {word.split("=")[0] for also in args.also for word in shlex.split(also)} | {word.split("=")[0] for word in rest}
-    if taken := given.intersection(("-set", "-results", "-validation", "-force", "-dry_run", *DIALS.values())):
-        raise UserError(f"{min(taken)} is not for tune.py, which sets it itself; leave it away")
+    try:
+        also = [shlex.split(text) for text in args.also]
+    except ValueError as error:
+        raise UserError(f"--also: {error}") from error
+    once = {"-net", "-method", *OURS}.intersection(word.split("=")[0] for words in also for word in words)
+    if taken := once.union(OURS.intersection(word.split("=")[0] for word in rest)):
+        raise UserError(f"{min(taken)} is not for {'--also' if once else 'tune.py, which sets it itself'}; leave it away")
     args.method = SPELLINGS.get(args.method, args.method)
-    own = ["-net", args.net, "-method", args.method, *rest, "-validation", "-wandb", "disabled", "-results", args.out]
-    return args, script, [own, *[[*own, *shlex.split(also)] for also in args.also]]
+    own = ["-results", args.out, "-net", args.net, "-method", args.method, *rest, "-validation", "-wandb", "disabled"]
+    lines = [own, *[[*own, *words] for words in also]]
+    for line in lines:
+        script_flags("", script[len("forget_") : -len("_main")], line)  # so that what is wrong is said before the work
+    return args, script, lines
 
 
 def chosen_ranges(method, texts):
@@ -92,8 +117,8 @@ def chosen_ranges(method, texts):
             low, high = (type(ranges[name][0])(end) for end in ends.split(","))
         except (KeyError, ValueError):
             raise UserError(f"--range {text}: write NAME=LOW,HIGH with a name of {', '.join(ranges)}") from None
-        if not 0 < low < high < math.inf:
-            raise UserError(f"--range {text}: it must be that 0 < LOW < HIGH")
+        if not 0 < low < high <= 1e9:
+            raise UserError(f"--range {text}: it must be that 0 < LOW < HIGH <= 1e9")
         ranges[name] = low, high
     return ranges
 
@@ -106,9 +131,11 @@ def suggested(trial, name, low, high):
 
 
 def run(script, line):
-    """The record of one run, its output kept back."""
-    with contextlib.redirect_stdout(io.StringIO()):
-        return importlib.import_module(script).main(line)
+    """The record of one run; waits while another process is at it."""
+    while True:
+        with contextlib.suppress(Claimed):
+            return importlib.import_module(script).main(line)
+        time.sleep(1)
 
 
 def goal(script, line):
@@ -119,7 +146,7 @@ def goal(script, line):
     line = [*line, "-method", "retrain", *["-known_share", "1"] * (script == "forget_corrupted_main")]  # the last one counts
     for job in workers.plan([(script, line)]):
         print(job, flush=True)
-        record = importlib.import_module(job.script).main(job.argv)
+        record = run(job.script, job.argv)
     return record
 
 
@@ -127,7 +154,8 @@ def tried(script, line, values, goal):
     """(distance to the goal's record in points, {score: percent}) of the run with these values."""
     dials = [word for name, flag in DIALS.items() if name in values for word in (flag, repr(values[name]))]
     sets = [f"{name}={value!r}" for name, value in values.items() if name not in DIALS]
-    scores = run(script, [*line, *dials, *(["-set", *sets] if sets else [])])["scores"]
+    with contextlib.redirect_stdout(io.StringIO()):
+        scores = run(script, [*line, *dials, *(["-set", *sets] if sets else [])])["scores"]
     found = {name: scores[score] for name, score in SCORES.items()}
     return statistics.fmean(abs(found[name] - goal["scores"][score]) for name, score in SCORES.items()), found
 
@@ -135,18 +163,22 @@ def tried(script, line, values, goal):
 # ---- the study ----
 
 
-def resumed(args, script, lines, ranges, weights):
-    """The Optuna study of this very command, as far as it is; a trial that was killed comes first again."""
-    name = f"{script}-{args.method}-{sha256(repr((lines, sorted(ranges.items()))), weights)[:10]}"
+def study_path(args, script, lines, ranges, weights):
+    """The file of the study of this very command and network."""
+    key = sha256(repr(([line[2:] for line in lines], sorted(ranges.items()))), weights)[:10]
+    return Path(args.out).absolute() / f"{script}-{args.method}-{key}.db"
+
+
+def resumed(path):
+    """The Optuna study in that file, as far as it is; a trial that was killed comes first again."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    storage = f"sqlite:///{Path(args.out).absolute()}/{name}.db"
-    study = optuna.create_study(storage=storage, study_name=name, load_if_exists=True)
+    study = optuna.create_study(storage=f"sqlite:///{path}", study_name=path.stem, load_if_exists=True)
     study.sampler = optuna.samplers.TPESampler(seed=len(study.trials))  # the next draws are other ones after a stop
     for trial in study.get_trials(states=[RUNNING]):
         study.tell(trial.number, state=FAILED)
         study.enqueue_trial(trial.params)
     if there := len(finished(study)):
-        print(f"going on after {there} trials, kept in {args.out}/{name}.db", flush=True)
+        print(f"going on after {there} trials, kept in {path}", flush=True)
     return study
 
 
@@ -161,9 +193,7 @@ def attempt(study, script, lines, ranges, wanted):
     values = {name: suggested(trial, name, *ends) for name, ends in ranges.items()}
     try:
         pairs = [tried(script, line, values, goal) for line, goal in zip(lines, wanted, strict=True)]
-    except CannotWrite:
-        raise
-    except UserError as error:  # it diverged, or the like
+    except Diverged as error:
         study.tell(trial, state=PRUNED)
         return f"{error}   {said(values)}"
     distance = statistics.fmean(distance for distance, _ in pairs)

@@ -36,7 +36,7 @@ def unlearn(model, split, *, batch_size, sigma: float | None = None, eta: float 
         raise UserError("sigma=0: without noise there is nothing to compare; take a positive one")
     has_norm = any(isinstance(module, torch.nn.BatchNorm2d) for module in model.modules())
     if protocol.jit_accumulates_in_train_mode and has_norm and 1 in (batch_size, len(split.forget) % batch_size):
-        raise UserError(f"-b {batch_size} leaves a batch of one image, on which BatchNorm cannot train; take another")
+        raise UserError(f"-b {batch_size} leaves BatchNorm a batch of one image to train on; take another, or -protocol paper")
     optimizer = torch.optim.SGD(model.parameters(), eta)
     model.train(protocol.jit_accumulates_in_train_mode)
     for x, _ in batches(split.forget, model, batch_size, what="JiT"):

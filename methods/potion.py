@@ -11,7 +11,7 @@ poison among them; N = |D|. At most 500 steps; rho = 0.2. All defaults are the a
 import copy
 import warnings
 
-from common import progress
+from common import UserError, progress
 from images import batches
 from methods.ssd import dampened, importance
 from ssd import adaptive_alpha, sorted_ratios
@@ -27,6 +27,8 @@ def unlearn(model, split, *, batch_size, strength=1 / 25, growth=1.1, rho=0.2, s
     Both importances are computed once and their ratios sorted once. notes: as Adaptive SSD's, and "search": how many
     networks were tried and at which strength s it ended.
     """
+    if not (growth > 1 and strength > 0 and rho < 1):
+        raise UserError("potion: it must be that growth > 1, strength > 0 and rho < 1, or the search goes nowhere")
     how = {"batch_size": batch_size, "measure": measure, "per_sample": per_sample}
     rest, known = importance(model, split.retain, "I_R", **how), importance(model, split.forget, "I_Sf", **how)
     ratios, original = sorted_ratios(rest, known), copy.deepcopy(model.state_dict())

@@ -9,6 +9,7 @@ Training as `amnesiac` (3 epochs, Adam 1e-4, batch 128), so that the mask is the
 import torch
 import torch.nn.functional as F
 
+from common import UserError
 from images import batches
 from methods import amnesiac
 
@@ -17,6 +18,8 @@ RANGES = {"lr": (1e-5, 1e-2), "epochs": (1, 10), "share": (0.1, 0.9)}
 
 def unlearn(model, split, *, epochs=3, lr=1e-4, batch_size=128, share=0.5):
     """Mask, then train, in place; BatchNorm's running statistics follow the data as ever. share: of parameters that may move."""
+    if not 0 < share <= 1:
+        raise UserError(f"share={share:g}: it lies above 0 and is at most 1")
     masks = salient(model, batches(split.forget, model, batch_size), share)
     hooks = [p.register_hook(lambda g, mask=mask: g * mask) for p, mask in zip(model.parameters(), masks, strict=True)]
     try:
@@ -38,6 +41,6 @@ def salient(model, forget_batches, share):
                 value += g
     sizes = torch.cat([value.abs().flatten() for value in total])
     chosen = torch.zeros(len(sizes), dtype=torch.bool, device=sizes.device)
-    chosen[sizes.topk(max(1, round(min(1, share) * len(sizes)))).indices] = True
+    chosen[sizes.topk(max(1, round(share * len(sizes)))).indices] = True
     parts = chosen.split([p.numel() for p in parameters])
     return [part.view(p.shape) for part, p in zip(parts, parameters, strict=True)]

@@ -101,6 +101,7 @@ def test_a_training_step_is_the_plain_ways(pair):
         assert (a - b).norm() <= 1e-2 * (a - old).norm(), name
 
 
+@pytest.mark.slow
 def test_a_whole_run_is_the_plain_ways(folder):
     command = [sys.executable, "-W", "ignore", "-m", "benchmarks.plain", folder / "data", folder / CHECKPOINT, "1", "ssd", "2", "1"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)

@@ -355,6 +355,7 @@ def test_collapse_is_loud(place, tmp_path):
     assert "points below retrain's" in forget(place, "full_class", *flags, "amnesiac", "-set", "lr=0.5", "-force")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(torch.backends.cpu.get_cpu_capability() not in ("AVX2", "AVX512"), reason="the demo's networks need AVX2")
 def test_ssd_forgets_the_demos_two_digits(tmp_path):
     """The demo's own networks, digits and alpha: from at least 95 % to at most 5 %, at most 5 points lost on the rest."""

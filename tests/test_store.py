@@ -166,6 +166,7 @@ def test_retrain_computes_as_pretraining_did_and_is_scored_as_the_run_wants(monk
     assert seen == ["bf16"] and result.numerics == "fp32"
 
 
+@pytest.mark.slow
 def test_numerics_are_stamped(tmp_path):
     net = ("pretrain_model.py", *DIGITS, "-epochs", 1)
     out = tmp_path / CHECKPOINT

@@ -114,6 +114,7 @@ def test_missing_networks_are_trained_once_and_a_dry_run_does_nothing(image_fold
     assert "3 runs: 2 there, 1 to run, 0 wrong" in dry.stdout and re.search(r"to run .*owl.* about [\d.]+ ", dry.stdout)
 
 
+@pytest.mark.slow
 def test_two_sweeps_at_once_share_the_work(place, tmp_path, undisturbed):
     """Each does what the other is not at; in the end both have seen every run done, and each was done once."""
     folder = copy_of(place, tmp_path)
@@ -175,11 +176,12 @@ def test_grid_names_every_run_of_the_paper(tmp_path):
     (tmp_path / "grid.sh").write_text(script)
     lines = subprocess.run(["bash", tmp_path / "grid.sh", "cpu"], capture_output=True, text=True).stdout.split("\n")
     runs = [line for line in lines if line.startswith("forget_")]
-    assert len([line for line in lines if line.startswith("pretrain")]) == 7
-    seeds, methods, once = 3, 10, 3  # baseline and dampening draw no random number where a class is forgotten
+    assert len([line for line in lines if line.startswith("pretrain")]) == 7 + 2 * 3 * 2  # corrupted in three counts and two ways
+    seeds, methods, once = 3, 17, 5  # baseline and dampening draw no random number where a class is forgotten
     a_class, vits = (seeds * (count - once) + once for count in (methods, methods - 2))  # no Fisher and no NTK for a ViT
     no_class = seeds * (methods - 1 + methods - 3)  # nor UNSIR for random images
-    assert len(runs) == len(set(runs)) == (15 + 5) * a_class + 15 * vits + no_class
+    healing = 2 * 3 * 2 * 4 * 9 * seeds  # two networks, three counts, two kinds, four known shares, nine methods
+    assert len(runs) == len(set(runs)) == (15 + 5) * a_class + 15 * vits + no_class + healing
     assert sum("sub_class" in line for line in runs) == 5 * (a_class + vits) and not any("-gpu" in line for line in runs)
 
 

@@ -70,6 +70,18 @@ def test_validation_images_are_a_fifth_of_the_training_images(tuned):
     assert args.out.name == "ResNet18Slim-Digits-seed0-validation.safetensors"
 
 
+def test_a_damaged_study_and_one_in_use(tuned, tmp_path, monkeypatch):
+    flags = (*LINE[:-1], "lfssd", "--trials", 2, "--out", tmp_path)
+    two = [subprocess.Popen([sys.executable, "-W", "ignore", str(ROOT / "tune.py"), *map(str, flags)], cwd=tuned, text=True,
+                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=ENVIRONMENT) for _ in range(2)]  # fmt: skip
+    printed = [process.communicate(timeout=300) for process in two]
+    assert [process.returncode for process in two] == [0, 0], printed
+    assert len({text.split("best of")[1] for text, _ in printed}) == 1
+    (database,) = tmp_path.glob("*.db")
+    database.write_bytes(b"garbage" * 300)
+    assert_refused(call("tune.py", *flags, cwd=tuned), "damaged", "remove it")
+
+
 def test_killed_and_resumed(tuned, tmp_path):
     command = [sys.executable, "-W", "ignore", str(ROOT / "tune.py"), *LINE, "--out", str(tmp_path), "--trials"]
     process = subprocess.Popen([*command, "60"], cwd=tuned, stdout=subprocess.PIPE, text=True, env=ENVIRONMENT)
@@ -103,6 +115,9 @@ def test_killed_and_resumed(tuned, tmp_path):
     ([*LINE, "--range", "alpha=3,2"], ["LOW < HIGH"]),
     ([*LINE, "--trials", "0"], ["--trials 0"]),
     ([*LINE[:-1], "ntk"], ["ntk", "nothing to be tuned"]),
+    ([*LINE, "--also", "-forget_class '3"], ["--also", "quotation"]),
+    ([*LINE, "--also", "-method lfssd"], ["-method", "--also"]),
+    ([*LINE[:-4], "-method", "ssd"], ["-forget_class"]),
     ([*LINE[:-3], "sevem", "-method", "ssd"], ["'sevem'"]),
 ])  # fmt: skip
 def test_bad_input(tuned, tmp_path, flags, words):
