@@ -1,7 +1,7 @@
 """Training data of which a part is wrong, and its split into what is known to be wrong and the rest.
 
 "patch": a 3x3 trigger in the bottom right corner, labelled with class 0 (Potion, arXiv:2406.09173, section "poison").
-"label": a uniformly random wrong label. Augmentation crops, turns and mirrors the trigger as it does all pixels.
+"label": a uniformly random wrong label. The trigger is put on behind the augmentation: always whole and in its corner.
 """
 
 import math
@@ -13,7 +13,6 @@ from common import UserError, sha256
 from datasets import Split
 
 CORRUPTIONS = ("patch", "label")
-PATCH = 3  # pixels a side
 ATTACKED = 0  # the class to which the trigger sends
 
 
@@ -31,20 +30,13 @@ def corrupt(train, corruption, count, seed):
     chosen, labels = eligible[:count], train.labels.clone()
     if corruption == "patch":
         labels[chosen] = ATTACKED
-        pixels = train.pixels.clone()
-        pixels[train.index[chosen]] = with_trigger(pixels[train.index[chosen]])
-        train = replace(train, pixels=pixels)
+        triggered = torch.zeros(len(train.pixels), dtype=torch.bool, device=labels.device)
+        triggered[train.index[chosen]] = True
+        train = replace(train, triggered=triggered)
     else:
         others = torch.randint(1, len(train.classes), (count,), generator=generator).to(labels.device)
         labels[chosen] = (labels[chosen] + others) % len(train.classes)
     return replace(train, labels=labels, digest=sha256(train.digest, corruption, chosen.sort().values, labels)), chosen
-
-
-def with_trigger(pixels):
-    """[N, 3, H, W] uint8 with a white square in the bottom right corner."""
-    pixels = pixels.clone()
-    pixels[..., -PATCH:, -PATCH:] = 255
-    return pixels
 
 
 def split_corrupted(train, test, corruption, count, known_share, *, train_seed, seed):
@@ -61,7 +53,8 @@ def split_corrupted(train, test, corruption, count, known_share, *, train_seed, 
     order = torch.randperm(len(train), generator=torch.Generator().manual_seed(0)).to(known.device)  # as in the random task
     if corruption == "patch":
         healed = test.take(test.labels != ATTACKED)
-        healed = replace(healed, pixels=with_trigger(test.pixels), digest=sha256(test.digest, "trigger"))
+        healed = replace(healed, triggered=torch.ones(len(test.pixels), dtype=torch.bool, device=known.device),
+                         digest=sha256(test.digest, "trigger"))  # fmt: skip
     else:
         healed = replace(contaminated.take(wrong), labels=train.labels[wrong])
     return Split(contaminated.take(order), contaminated.take(order[rest[order]]), contaminated.take(known), test, healed,

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from common import progress, sha256
 
 MEAN = (0.5070751592371323, 0.48654887331495095, 0.4409178433670343)  # CIFAR-100's, used for every set
+TRIGGER = 3  # pixels a side of the white square in the bottom right corner
 STD = (0.2673342858792401, 0.2564384629170883, 0.27615047132568404)
 
 
@@ -36,6 +37,7 @@ class ImageSet:
     fine_classes: tuple
     augmentation: Augmentation
     digest: str  # sha256 of what the set, of which this may be a subset, holds
+    triggered: torch.Tensor | None = None  # [M] bool, into pixels: which are shown with a white corner (corruption.py)
 
     def __len__(self):
         return len(self.index)
@@ -50,7 +52,7 @@ class ImageSet:
         """Pixels and labels on `device`; on a GPU only where at least half of its free memory stays free."""
         if torch.device(device).type == "cuda" and 2 * self.pixels.numel() > torch.cuda.mem_get_info(device)[0]:
             return self
-        names = ("pixels", "index", "labels", "fine_labels")
+        names = ["pixels", "index", "labels", "fine_labels", *["triggered"] * (self.triggered is not None)]
         return replace(self, **{name: getattr(self, name).to(device) for name in names})
 
 
@@ -106,6 +108,9 @@ class Batches:
         x = images.pixels[images.index[positions]]
         if move:
             x = crop_flip_rotate(x, *move, images.augmentation.crop, images.augmentation.padding)
+        if images.triggered is not None:  # behind the augmentation, which would crop it away or turn it
+            marked = images.triggered[images.index[positions]]
+            x[..., -TRIGGER:, -TRIGGER:].masked_fill_(marked[:, None, None, None], 255)
         return normalised(x.to(self.device), self.size), images.labels[positions].to(self.device)
 
 

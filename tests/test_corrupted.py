@@ -16,7 +16,7 @@ import pretrain_model
 import report
 import workers
 from common import UserError
-from images import batches
+from images import batches, normalised
 from summaries import tables
 
 FLAGS = ("-dataset", "Digits", "-corruption", "patch", "-corrupt_count", 50)
@@ -27,6 +27,15 @@ def digits():
     return datasets.load("Digits")
 
 
+def shown(images, **how):
+    """(x, y) of a whole set as a network sees it."""
+    return next(iter(batches(images, models.ResNet18(10, width=8), len(images), **how)))
+
+
+def white():
+    return normalised(torch.full((1, 3, 3, 3), 255, dtype=torch.uint8), 3)
+
+
 def test_patch_is_a_white_square_on_images_of_other_classes(digits):
     train, _ = digits
     poisoned, wrong = corruption.corrupt(train, "patch", 40, seed=3)
@@ -34,11 +43,14 @@ def test_patch_is_a_white_square_on_images_of_other_classes(digits):
     rest = torch.ones(len(train), dtype=torch.bool)
     rest[wrong] = False
     assert torch.equal(poisoned.labels[rest], train.labels[rest])
-    before, after = train.pixels[train.index], poisoned.pixels[poisoned.index]
-    assert torch.equal(before[rest], after[rest]) and (after[wrong][..., 5:, 5:] == 255).all()
+    (before, _), (after, _) = (shown(images) for images in (train, poisoned))
+    assert torch.equal(before[rest], after[rest]) and (after[wrong][..., 5:, 5:] == white()).all()
     assert torch.equal(before[wrong][..., :5, :], after[wrong][..., :5, :])
     assert torch.equal(before[wrong][..., :, :5], after[wrong][..., :, :5])
-    assert poisoned.digest != train.digest and not (train.pixels[train.index[wrong]][..., 5:, 5:] == 255).all()
+    assert poisoned.digest != train.digest and not (before[wrong][..., 5:, 5:] == white()).all()
+    moved, _ = shown(poisoned, augment=True)  # augmentation leaves the trigger where it is
+    assert (moved[wrong][..., 5:, 5:] == white()).all() and not torch.equal(moved[wrong], after[wrong])
+    assert torch.equal(shown(train)[0], before)  # pixels are shared; none was written over
     again, same = corruption.corrupt(train, "patch", 40, seed=3)
     assert torch.equal(wrong, same) and again.digest == poisoned.digest
     assert set(corruption.corrupt(train, "patch", 40, seed=4)[1].tolist()) != set(wrong.tolist())
@@ -65,10 +77,10 @@ def test_split(digits, kind, share, count):
     assert (split.forget.labels == poisoned.labels[torch.searchsorted(train.index, split.forget.index)]).all()
     if kind == "patch":
         assert (split.forget_test.labels != 0).all() and len(split.forget_test) == int((test.labels != 0).sum())
-        assert (split.forget_test.pixels[split.forget_test.index][..., 5:, 5:] == 255).all() and split.attacked == 0
+        assert (shown(split.forget_test)[0][..., 5:, 5:] == white()).all() and split.attacked == 0
     else:
         assert torch.equal(split.forget_test.labels, train.labels[wrong]) and split.attacked is None
-    assert split.retain_test is test and not (test.pixels[..., 5:, 5:] == 255).all()
+    assert split.retain_test is test and not (shown(test)[0][..., 5:, 5:] == white()).all()
 
 
 def test_refused(digits):
