@@ -43,9 +43,8 @@ from methods import METHODS, RANGES, SPELLINGS
 from summaries import SCORES
 
 COMPLETE, PRUNED, RUNNING, FAILED = TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING, TrialState.FAIL
-DIALS = {"alpha": "-alpha", "lam": "-lambda"}  # flags of their own; the others are -set NAME=VALUE
-OURS = {"-set", "-results", "-validation", "-force", "-dry_run", "-wandb", *DIALS.values()}  # flags that are set here
-TABLES = {"alpha": "ALPHA", "lam": "LAMBDA"}
+DIALS = {"alpha": ("-alpha", "ALPHA"), "lam": ("-lambda", "LAMBDA")}  # flag and script's table; the others are -set NAME=VALUE
+OURS = {"-set", "-results", "-validation", "-force", "-dry_run", "-wandb", "-alpha", "-lambda"}  # flags that are set here
 
 
 def main(argv=None):
@@ -125,7 +124,7 @@ def chosen_ranges(method, texts):
 
 def suggested(trial, name, low, high):
     """A value between both ends, four digits of it: its order of magnitude is searched, not its size."""
-    if type(low) is int and type(high) is int and name not in DIALS:
+    if type(low) is int and type(high) is int:
         return trial.suggest_int(name, low, high)
     return float(f"{trial.suggest_float(name, low, high, log=True):.4g}")
 
@@ -152,7 +151,7 @@ def goal(script, line):
 
 def tried(script, line, values, goal):
     """(distance to the goal's record in points, {score: percent}) of the run with these values."""
-    dials = [word for name, flag in DIALS.items() if name in values for word in (flag, repr(values[name]))]
+    dials = [word for name, (flag, _) in DIALS.items() if name in values for word in (flag, repr(values[name]))]
     sets = [f"{name}={value!r}" for name, value in values.items() if name not in DIALS]
     with contextlib.redirect_stdout(io.StringIO()):
         scores = run(script, [*line, *dials, *(["-set", *sets] if sets else [])])["scores"]
@@ -213,10 +212,10 @@ def shown(study, args, script, wanted):
         raise UserError("no trial has a result: all diverged; give other ranges with --range")
     best, method, values = study.best_trial, args.method, study.best_trial.user_attrs["values"]
     print(f"best of {len(finished(study))} trials: distance {best.value:.2f} points to retrain")
-    for name, table in TABLES.items():
+    for name, (_, table) in DIALS.items():
         if name in values:
             print(f'  {table} in {script}.py:   "{method}": {{"{args.net}": {values[name]!r}}}')
-    if sets := {name: value for name, value in values.items() if name not in TABLES}:
+    if sets := {name: value for name, value in values.items() if name not in DIALS}:
         print(f"  behind -method {method}:   -set {said(sets)}")
     points = [(trial.user_attrs["scores"], trial.value) for trial in study.get_trials(states=[COMPLETE])]
     goals = [{name: record["scores"][score] for name, score in SCORES.items()} for record in wanted]

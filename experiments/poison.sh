@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# How much of a poison must be known to heal it: ResNet18Slim on 5,000 images of CIFAR-10 (JPEG), 200 of them poisoned (4 %).
+# How much of a poison must be known to heal it: ResNet18Slim on 5,000 images of CIFAR-10 (JPEG), 500 of them poisoned.
 #
 #   experiments/poison.sh DIR > lines        DIR holds train/<class>/ and test/<class>/; small/ is made of its first images
 #   OMP_NUM_THREADS=1 python sweep.py --jobs 2 < lines && python report.py results/poison
@@ -13,9 +13,9 @@ for part in train:500 test:200; do
     find "$class" -type f | sort | sed -n "1,${part#*:}p" | xargs cp -t "$small/${part%:*}/$(basename "$class")"
   done
 done
-common="-net ResNet18Slim -dataset Folder -data $small -corruption patch -corrupt_count 200"
+common="-net ResNet18Slim -dataset Folder -data $small -corruption patch -corrupt_count 500"
 echo "pretrain_model.py $common -epochs 10"
-for share in 0.005 0.01 0.1 0.5 1; do # the first: one image
+for share in 0.002 0.01 0.1 0.5 1; do # the first: one image
   for method in baseline potion alfssd assd ssd; do
     for seed in 0 1; do
       echo "forget_corrupted_main.py $common -known_share $share -method $method -seed $seed -results results/poison -wandb disabled"
