@@ -56,15 +56,15 @@ def test_importances_are_the_plain_ways(pair):
                 assert (got[name] - value).norm() <= bound * value.norm() + 1e-12, (name, layout)
 
 
-@pytest.mark.parametrize(("layout", "bound"), [(torch.contiguous_format, 1e-3), (torch.channels_last, 3e-2)])
-def test_the_selected_set_and_the_dampened_weights_are_the_plain_ways(pair, layout, bound):
+@pytest.mark.parametrize(("layout", "bound", "ties"), [(torch.contiguous_format, 1e-3, 1e-4), (torch.channels_last, 3e-2, 3e-4)])
+def test_the_selected_set_and_the_dampened_weights_are_the_plain_ways(pair, layout, bound, ties):
     (theirs, data, _), (ours, train, test) = pair
     ours.to(memory_format=layout)
     chosen = plain.ssd(theirs, data, plain.parted(data, 1)[1], alpha=2, lam=1)
     split = datasets.split_class(train, test, "1")
     full, part = (ssd.importance(ours, batches(images, ours, 64)) for images in (split.full, split.forget))
     mine = torch.cat([(part[name] > 2 * full[name]).flatten() for name in full])
-    assert int((mine ^ chosen).sum()) <= 1e-4 * len(chosen)  # ties
+    assert int((mine ^ chosen).sum()) <= ties * len(chosen)
     notes = {}
     METHODS["ssd"](ours, split, alpha=2, lam=1, batch_size=64, notes=notes)
     assert 0.001 < notes["selected"] == pytest.approx(float(chosen.double().mean()), abs=1e-4)

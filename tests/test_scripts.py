@@ -109,6 +109,7 @@ def pretrain_process(folder, out):
         return subprocess.Popen(command, cwd=folder, stdout=out, stderr=subprocess.DEVNULL)
 
 
+@pytest.mark.slow
 def test_pretraining_killed_goes_on_bitwise(tmp_path):
     undisturbed = pretrain_process(tmp_path, "whole.safetensors")
     assert undisturbed.wait(300) == 0

@@ -51,6 +51,7 @@ def workers_of(process):
     return found
 
 
+@pytest.mark.slow
 def test_one_worker_leaves_the_records_of_fresh_processes(place, tmp_path, undisturbed):
     folder = copy_of(place, tmp_path)
     done = call("sweep.py", cwd=folder, input="\n".join(reversed(GRID)), env=ENVIRONMENT)  # retrain goes first nevertheless

@@ -82,8 +82,9 @@ def test_a_damaged_state_is_named(tmp_path):
 
 def test_batches_of_one_are_refused():
     batches = Batches(None, 1, None, 8)
+    model = nn.Sequential(nn.Conv2d(3, 2, 3), nn.BatchNorm2d(2))
     with pytest.raises(UserError, match="larger -b"):
-        training.fit(nn.Linear(4, 3), batches, training.sgd(nn.Linear(4, 3), 0.1), 1)
+        training.fit(model, batches, training.sgd(model, 0.1), 1)
 
 
 def test_divergence_is_an_error():

@@ -70,6 +70,7 @@ def test_validation_images_are_a_fifth_of_the_training_images(tuned):
     assert args.out.name == "ResNet18Slim-Digits-seed0-validation.safetensors"
 
 
+@pytest.mark.slow
 def test_a_damaged_study_and_one_in_use(tuned, tmp_path, monkeypatch):
     flags = (*LINE[:-1], "lfssd", "--trials", 2, "--out", tmp_path)
     two = [subprocess.Popen([sys.executable, "-W", "ignore", str(ROOT / "tune.py"), *map(str, flags)], cwd=tuned, text=True,
@@ -82,6 +83,7 @@ def test_a_damaged_study_and_one_in_use(tuned, tmp_path, monkeypatch):
     assert_refused(call("tune.py", *flags, cwd=tuned), "damaged", "remove it")
 
 
+@pytest.mark.slow
 def test_killed_and_resumed(tuned, tmp_path):
     command = [sys.executable, "-W", "ignore", str(ROOT / "tune.py"), *LINE, "--out", str(tmp_path), "--trials"]
     process = subprocess.Popen([*command, "60"], cwd=tuned, stdout=subprocess.PIPE, text=True, env=ENVIRONMENT)
