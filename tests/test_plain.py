@@ -56,7 +56,7 @@ def test_importances_are_the_plain_ways(pair):
                 assert (got[name] - value).norm() <= bound * value.norm() + 1e-12, (name, layout)
 
 
-@pytest.mark.parametrize(("layout", "bound", "ties"), [(torch.contiguous_format, 1e-3, 1e-4), (torch.channels_last, 3e-2, 3e-4)])
+@pytest.mark.parametrize(("layout", "bound", "ties"), [(torch.contiguous_format, 1e-3, 1e-4), (torch.channels_last, 6e-2, 3e-4)])
 def test_the_selected_set_and_the_dampened_weights_are_the_plain_ways(pair, layout, bound, ties):
     (theirs, data, _), (ours, train, test) = pair
     ours.to(memory_format=layout)
