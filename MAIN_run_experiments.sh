@@ -29,7 +29,7 @@ DEMO_SEEDS=(0 1)
 DEMO_DIGITS=(0 2)                                   # why these two: README, "The demo"
 DEMO_PERC=0.02                                      # 29 of 1,442 images
 DEMO_POISONED=50
-DEMO_KNOWN=(0.02 0.2 1)                             # the first: one image
+DEMO_KNOWN=(0.04 0.2 1)                             # the first: two images, which BatchNorm needs
 
 PYTHON=${PYTHON:-python}
 [ -x .venv/bin/python ] && PYTHON=.venv/bin/python
