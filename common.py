@@ -5,6 +5,7 @@ import errno
 import hashlib
 import os
 import sys
+import threading
 import time
 import uuid
 import warnings
@@ -13,6 +14,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from tqdm import tqdm
+
+tqdm.set_lock(threading.RLock())  # its own would be a semaphore of the system, which a worker that is ended leaves behind
 
 
 class UserError(ValueError):

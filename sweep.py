@@ -94,15 +94,14 @@ class Processes:
     """Workers on this machine, `total` at a time. Each is a pool of one, so that one that is killed takes no other along."""
 
     def __init__(self, total):
-        self.total, self.captured, self.opened = total, total > 1, []
+        self.total, self.captured = total, total > 1
 
     def count(self):
         return self.total
 
     def open(self):
         context = multiprocessing.get_context("spawn")
-        self.opened.append(ProcessPoolExecutor(1, context, workers.begin, (os.getcwd(), self.captured)))
-        return self.opened[-1]
+        return ProcessPoolExecutor(1, context, workers.begin, (os.getcwd(), self.captured))
 
     def close(self, worker):
         worker.shutdown(wait=False, cancel_futures=True)  # a broken one may never end by itself; end() sees to that
@@ -110,8 +109,6 @@ class Processes:
     def end(self):
         for process in multiprocessing.active_children():
             process.terminate()
-        for worker in self.opened:  # gives back the semaphores of its queues
-            worker.shutdown(wait=True, cancel_futures=True)
 
 
 class Sweep:

@@ -126,6 +126,7 @@ def test_two_sweeps_at_once_share_the_work(place, tmp_path, undisturbed):
     assert records_of(folder) == undisturbed and not list(folder.rglob("*.lock"))
 
 
+@pytest.mark.slow
 def test_a_place_that_is_full_ends_the_sweep(place, tmp_path, undisturbed):
     """A limit on file size stands for a full disk: one error, finished records stay."""
     folder = copy_of(place, tmp_path)
@@ -234,3 +235,11 @@ def test_runs_wait_for_the_retrain_they_are_measured_against():
     training, ssd, retrain, other = jobs
     assert training.script == "pretrain_model" and training.makes in ssd.needs and training.makes in retrain.needs
     assert retrain.makes in ssd.needs and retrain.makes not in other.needs and retrain.makes not in retrain.needs
+
+
+def test_a_sweep_of_two_processes_leaves_no_semaphore_behind(place, tmp_path):
+    lines = [f"forget_full_class_main.py {' '.join(DIGITS)} -forget_class {n} -method ssd -wandb disabled" for n in (1, 2, 3)]
+    copy_of(place, tmp_path)
+    done = subprocess.run([sys.executable, ROOT / "sweep.py", "--jobs", "2"], input="\n".join(lines), cwd=tmp_path, text=True,
+                          capture_output=True, env=ENVIRONMENT, timeout=300)  # fmt: skip
+    assert done.returncode == 0 and "leaked" not in done.stderr, done.stderr
