@@ -1,7 +1,7 @@
 """Training data of which a part is wrong, and its split into what is known to be wrong and the rest.
 
-"patch": a 3x3 trigger in the bottom right corner, labelled with class 0 (Potion, arXiv:2406.09173, section "poison").
-"label": a uniformly random wrong label. The trigger is put on behind the augmentation: always whole and in its corner.
+"patch": a 3x3 trigger in the bottom right corner, labelled with class 0, as in Potion, arXiv:2406.09173. It is put on behind
+the augmentation: always whole and in its corner. "label": a uniformly random wrong label.
 """
 
 import math

@@ -188,8 +188,8 @@ def finish(run, scores, forgetting, evaluation):
     """Write, mirror and show the record of a run; returns it."""
     notes, config = dict(run.notes), run.config
     seconds = {"method": forgetting.seconds, "evaluation": evaluation.seconds, "full_importance": notes.pop("full_importance")}
-    retrained = config["task"] != "corrupted" and done_by("retrain", config, run.hashes)  # there D_f is to rise
-    collapse = records.collapse(scores, run.original_d_r, retrained["scores"]["Df"] if retrained else None)
+    retrained = done_by("retrain", config, run.hashes)
+    collapse = records.collapse(config["task"], scores, run.original_d_r, retrained and retrained["scores"]["Df"])
     where = torch.cuda.get_device_name() if config["gpu"] else f"{platform.processor() or platform.machine()} CPU"
     record = {"task": config["task"], "config": config, "scores": scores, "collapse": collapse, "seconds": seconds, **notes,
               **run.hashes, "versions": records.versions(), "commit": records.commit(), "device": where}  # fmt: skip

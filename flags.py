@@ -55,8 +55,8 @@ def seed(text):
     return int(text)
 
 
-def arguments(doc, task, argv):
-    """The flags of a forgetting script, read; UserError for what cannot be."""
+def forgetting(doc, task):
+    """An argument parser with the flags of a forgetting script."""
     flags = parser(doc)
     if task == "random":
         flags.add_argument("-forget_perc", type=float, required=True, help="share of the training images, 0 to 1")
@@ -81,7 +81,12 @@ def arguments(doc, task, argv):
     flags.add_argument("-results", default="results", metavar="DIR", help="where the record goes")
     flags.add_argument("-wandb", choices=["auto", "online", "offline", "disabled"], default="auto")
     flags.add_argument("-force", action="store_true", help="run again though the record is there")
-    args = flags.parse_args(argv)
+    return flags
+
+
+def arguments(doc, task, argv):
+    """The flags of a forgetting script, read; UserError for what cannot be."""
+    args = forgetting(doc, task).parse_args(argv)
     args.task, args.method = task, SPELLINGS.get(args.method, args.method)
     args.set = settings(args.method, args.set)
     if task == "corrupted" and not args.corruption:

@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from common import progress, sha256
 
 MEAN = (0.5070751592371323, 0.48654887331495095, 0.4409178433670343)  # CIFAR-100's, used for every set
-TRIGGER = 3  # pixels a side of the white square in the bottom right corner
 STD = (0.2673342858792401, 0.2564384629170883, 0.27615047132568404)
+TRIGGER = 3  # pixels a side of the white square in the bottom right corner
 
 
 @dataclass(frozen=True)

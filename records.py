@@ -13,6 +13,7 @@ from pathlib import Path
 from common import UserError, sha256, write_whole
 
 SCORES = ("TestAcc", "RetainTestAcc", "ZRF", "MIA", "Df")
+WORDS = [("denominator", "D_r")]  # what in a method's own settings is no number
 BINS = 20  # of the histogram of entropies
 
 
@@ -52,7 +53,7 @@ def _is_sound(record):
     config, scores, seconds, counts = (record[name] for name in ("config", "scores", "seconds", "entropy_histogram"))
     numbers = [*(scores[name] for name in SCORES), *scores.values(), *counts, seconds["method"], seconds["evaluation"],
                record.get("adaptive_alpha", 0),
-               *(value for value in config["set"].values() if type(value) is not str),
+               *(value for name, value in config["set"].items() if (name, value) not in WORDS),
                *(value for value in (seconds["full_importance"], record["selected"]) if value is not None),
                *record.get("selected_by_name", {}).values()]  # fmt: skip
     words = [*(config[name] for name in ("net", "dataset", "protocol", "method", "numerics")), record["task"]]
@@ -63,7 +64,8 @@ def _is_sound(record):
         and all(type(record[name]) is str for name in ("weights_hash", "data_hash", "device"))
         and type(record.get("test_hash", "")) is str
         and type(config["forget"]) is str
-        and (record["task"] != "corrupted" or bool(re.fullmatch(r".+ known [0-9.e-]*[0-9]", config["forget"])))
+        and (record["task"] != "corrupted" or (type(config["corruption"]) is str and 0 < config["known_share"] <= 1
+                                               and type(config["corrupt_count"]) is int))
         and type(record["collapse"]) is list and "commit" in record
         and config.keys() >= {"alpha", "lambda", "importance"} and len(counts) == BINS and sum(counts) > 0
     )  # fmt: skip
@@ -82,11 +84,13 @@ def read_all(results):
     return found
 
 
-def collapse(scores, original_d_r, retrained_d_f):
+def collapse(task, scores, original_d_r, retrained_d_f):
     """In which ways a run has lost more than 10 points: against the original's D_r, against retrain's D_f if that is known.
 
-    scores: a record's, in percent. Returns sentences, none where all is well.
+    Where corrupted data are healed a low D_f is no collapse: there it is to rise. scores: a record's, in percent.
+    Returns sentences, none where all is well.
     """
+    retrained_d_f = None if task == "corrupted" else retrained_d_f
     wanted = (("D_r", "RetainTestAcc", "the original's", original_d_r), ("D_f", "Df", "retrain's", retrained_d_f))
     return [f"{name} {scores[key]:.2f} % is {goal - scores[key]:.1f} points below {whose}"
             for name, key, whose, goal in wanted if goal is not None and goal - scores[key] > 10]  # fmt: skip

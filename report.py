@@ -39,17 +39,16 @@ GAP_HEAD = ["method", *[f"{name[:-2]} - retrain's" for name in SCORES], "pairs"]
 def blocks(all_tables):
     """Yields ("title" | "section" | "note", text) and ("table", rows of texts, the head first): what every format shows."""
     for (task, net, dataset, protocol), sections in all_tables.items():
-        yield "title", f"{TASKS.get(task, task)}: {net} on {dataset} (protocol {protocol})"
+        yield "title", title_of((task, net, dataset, protocol))
         yield "note", provenance([run for rows in sections.values() for row in rows for run in row.runs])
         share = " of the training images" if task == "random" else ""
         for forgotten, rows in sections.items():
             yield "section", f"{'Corrupted' if task == 'corrupted' else 'Forgotten'}: {forgotten}{share}"
             most = max(len(row.runs) for row in rows)
             attacked = any("attack %" in row.values for row in rows)
-            head = [HEALED.get(name, name) for name in HEAD] if task == "corrupted" else HEAD
-            head = [*head[:4], *["attack %"] * attacked, *head[4:]]
+            heads = [*HEAD[:4], *["attack %"] * attacked, *HEAD[4:]], GAP_HEAD
+            head, gap_head = ([HEALED.get(name, name) if task == "corrupted" else name for name in names] for names in heads)
             yield "table", [head, *[cells(row, most, attacked) for row in rows]]
-            gap_head = [HEALED.get(name, name) for name in GAP_HEAD] if task == "corrupted" else GAP_HEAD
             gaps = [[row.label, *[gap(row.gaps[name]) for name in SCORES], str(row.pairs)] for row in rows
                     if row.pairs and row.method != "retrain"]  # fmt: skip
             if gaps:
@@ -64,6 +63,11 @@ def blocks(all_tables):
                     if label not in complete else [label, *["missing"] * 3] for label in labels]  # fmt: skip
             yield "table", [["method", *SCORES], *body]
     yield "note", LEGEND
+
+
+def title_of(key):
+    """What a table, by its (task, net, dataset, protocol), is called."""
+    return f"{TASKS.get(key[0], key[0])}: {key[1]} on {key[2]} (protocol {key[3]})"
 
 
 def shares(sections):
@@ -200,7 +204,7 @@ def main(argv=None):
         write_whole(folder / name, content.encode())
     pictures = {}
     for key, sections in all_tables.items():
-        title = f"{TASKS.get(key[0], key[0])}: {key[1]} on {key[2]} (protocol {key[3]})"
+        title = title_of(key)
         for name, figure in plots.figures(key, sections).items():
             path = folder / f"report-{'-'.join(key)}-{name}"
             pictures.setdefault(title, []).append(plots.saved(figure, "png"))

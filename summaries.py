@@ -74,15 +74,23 @@ def tables(found):
             mine["weights"] = record["weights_hash"][:6]
         variant = section.setdefault(config["forget"], {}).setdefault((config["method"], tuple(mine.items())), {})
         variant[config["train_seed"], config["seed"]] = record  # one run counts once
-    return {key: _with_missing({name: _rows(variants, _goals(name, sections)) for name, variants in sections.items()})
+    return {key: _with_missing({name: _rows(variants, _goals(variants, sections)) for name, variants in sections.items()})
             for key, sections in groups.items()}  # fmt: skip
 
 
-def _goals(name, sections):
+def _goals(variants, sections):
     """Where a section's retrain is: its own; for corrupted data, where it was run, the one that has the truly clean set."""
-    corruption, known, _ = name.partition(" known ")
-    clean = sections.get(f"{corruption}{known}1", {}) if known else {}
-    return clean if any(method == "retrain" for method, _ in clean) else sections[name]
+    for other in sections.values():
+        (corruption, share), (mine, _) = (corrupted(next(iter(next(iter(part.values())).values()))) for part in (other, variants))
+        if share == 1 and corruption == mine and any(method == "retrain" for method, _ in other):
+            return other
+    return variants
+
+
+def corrupted(record):
+    """(how many images are corrupted and how, the share of them that is known) of a run; (None, None) of other tasks."""
+    config = record["config"]
+    return (f"{config['corrupt_count']} {config['corruption']}", config["known_share"]) if "corruption" in config else (None, None)
 
 
 def _training(record):
@@ -144,9 +152,8 @@ def _others(method, record, variants, any_seed):
 def _collapse(record, variants):
     baseline = _others("baseline", record, variants, any_seed=record["task"] in ("full_class", "sub_class"))
     retrain = _others("retrain", record, variants, any_seed=False)
-    retrain = [] if record["task"] == "corrupted" else retrain
     goals = [found[0]["scores"][score] if found else None for found, score in ((baseline, "RetainTestAcc"), (retrain, "Df"))]
-    return records.collapse(record["scores"], *goals) or record["collapse"]
+    return records.collapse(record["task"], record["scores"], *goals) or record["collapse"]
 
 
 def _values(runs):
@@ -188,11 +195,9 @@ def _with_missing(sections):
 def over_shares(sections):
     """{corruption: {label: {known share: values}}} of a table of corrupted data, shares ascending."""
     found = {}
-    for name, rows in sections.items():
-        corruption, _, share = name.partition(" known ")
-        for row in rows:
-            if row.runs:
-                found.setdefault(corruption, {}).setdefault(row.label, {})[float(share)] = row.values
+    for row in (row for rows in sections.values() for row in rows if row.runs):
+        corruption, share = corrupted(row.runs[0])
+        found.setdefault(corruption, {}).setdefault(row.label, {})[share] = row.values
     return {corruption: {label: dict(sorted(shares.items())) for label, shares in labels.items()}
             for corruption, labels in found.items()}  # fmt: skip
 

@@ -94,10 +94,14 @@ def epochs(model, batches, optimizer, count, *, loss=cross_entropy, factor=None,
 
 def check_trainable(model, batches):
     """UserError where the model has BatchNorm, which cannot train on one image, and all batches are of one."""
-    if not any(isinstance(module, BatchNorm2d) for module in model.modules()):
-        return
-    if getattr(batches, "batch_size", 2) < 2 or len(getattr(batches, "images", "ab")) < 2:
+    few = getattr(batches, "batch_size", 2) < 2 or len(getattr(batches, "images", "ab")) < 2
+    if few and has_batch_norm(model):
         raise UserError("BatchNorm cannot train on batches of one image; take more images, or a larger -b (or -set batch_size=...)")
+
+
+def has_batch_norm(model):
+    """Whether the network cannot be trained on a batch of one image."""
+    return any(isinstance(module, BatchNorm2d) for module in model.modules())
 
 
 def fit(model, batches, optimizer, count, **options):

@@ -99,7 +99,7 @@ def arguments(argv):
     own = ["-results", args.out, "-net", args.net, "-method", args.method, *rest, "-validation", "-wandb", "disabled"]
     lines = [own, *[[*own, *words] for words in also]]
     for line in lines:
-        script_flags("", script[len("forget_") : -len("_main")], line)  # so that what is wrong is said before the work
+        script_flags("", workers.task_of(script), line)  # so that what is wrong is said before the work
     return args, script, lines
 
 
@@ -107,8 +107,9 @@ def chosen_ranges(method, texts):
     """{hyper-parameter: (low, high)}."""
     if method not in METHODS:
         raise UserError(f"-method {method}: there is none such; the methods are {', '.join(METHODS)}")
-    if method not in RANGES:
-        raise UserError(f"{method} has nothing to be tuned; methods that have: {', '.join(RANGES)}")
+    if not RANGES[method]:
+        tunable = ", ".join(name for name, ranges in RANGES.items() if ranges)
+        raise UserError(f"{method} has nothing to be tuned; methods that have: {tunable}")
     ranges = dict(RANGES[method])
     for text in texts:
         name, _, ends = text.partition("=")

@@ -168,13 +168,17 @@ def _job(script, argv):
     return Job(script, argv)
 
 
+def task_of(script):
+    return script[len("forget_") : -len("_main")]
+
+
 def _forget_job(script, argv):
     import datasets
     import flags
     import models
     from methods import METHODS
 
-    args = flags.arguments("", script[len("forget_") : -len("_main")], argv)
+    args = flags.arguments("", task_of(script), argv)
     named = any(word.split("=")[0] == "-weight_path" for word in argv)
     usual = models.checkpoint_path(args.net, args.dataset, args.train_seed, args.protocol, flags.variant(args))
     checkpoint = args.weight_path if named else usual

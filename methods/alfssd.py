@@ -4,6 +4,8 @@ from typing import Literal
 
 from methods import assd
 
+RANGES = {}
+
 
 def unlearn(model, split, *, batch_size, denominator: Literal["D", "D_r"] = "D", measure="norm", per_sample=False,
             full_importance=None, notes=None):  # fmt: skip

@@ -11,6 +11,8 @@ from typing import Literal
 from methods.ssd import dampened, importance
 from ssd import adaptive_alpha, sorted_ratios
 
+RANGES = {}
+
 
 def unlearn(model, split, *, batch_size, denominator: Literal["D", "D_r"] = "D", measure="fisher", per_sample=False,
             full_importance=None, notes=None):  # fmt: skip

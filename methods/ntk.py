@@ -4,19 +4,17 @@
     step = w(D_r) - w(D);   m = -w(D_r)
     theta <- theta + step / |step| * ( |step| + 2 |cos(step, m)| |m| )
 
-decay 0.1 and the rescaling are the released scripts'. G is never held: the kernel G^T G [|S| C, |S| C] is summed from
-blocks of images' Jacobians, as large as `memory` allows, and G's product with a vector is one backward pass.
+decay 0.1 and the rescaling are the released scripts'. G is never held: linearised.py.
 Differs: D is a random subsample, half of it from D_f where D_f is large enough.
 """
 
-import math
-
 import torch
-import torch.nn.functional as F
 
-from common import UserError, progress
-from gradients import jacobian
-from images import batches, joined
+from common import UserError
+from images import joined
+from linearised import block_size, jacobian_times, kernel_and_residual
+
+RANGES = {}
 
 
 def unlearn(model, split, *, images=100, decay=0.1, memory=16.0, notes=None):
@@ -64,45 +62,3 @@ def solve(kernel, residual, ridge):
     kernel = kernel.double()
     kernel.diagonal().add_(ridge)
     return torch.cholesky_solve(residual.double()[:, None], torch.linalg.cholesky(kernel))[:, 0].to(residual)
-
-
-def kernel_and_residual(model, images, num_classes, block):
-    """(G^T G [N C, N C], softmax - onehot [N C]) of N images, image by image and within it class by class."""
-    data = list(batches(images, model, block))
-    size = len(images) * num_classes
-    kernel, residual = data[0][0].new_empty(size, size), data[0][0].new_empty(size)
-    rows = [slice(i * block * num_classes, min((i + 1) * block * num_classes, size)) for i in range(len(data))]
-    for i, (x, y) in enumerate(progress(data, "ntk kernel")):
-        with torch.no_grad():
-            residual[rows[i]] = (model(x).softmax(1) - F.one_hot(y, num_classes)).flatten()
-        one = jacobian(model, x, num_classes).flatten(0, 1)
-        for j in range(i + 1):  # no second name for a block: two at a time are all that `memory` has room for
-            part = one @ (one if i == j else jacobian(model, data[j][0], num_classes).flatten(0, 1)).T
-            kernel[rows[i], rows[j]], kernel[rows[j], rows[i]] = part, part.T
-    return kernel, residual
-
-
-def jacobian_times(model, images, v):
-    """G v [P] for v [N C]."""
-    total, first = 0, 0
-    for x, _ in batches(images, model, 32):
-        logits = model(x).flatten()
-        part = v[first : first + len(logits)]
-        gradients = torch.autograd.grad(logits, list(model.parameters()), part, allow_unused=True, materialize_grads=True)
-        total, first = total + torch.cat([g.flatten() for g in gradients]), first + len(logits)
-    return total
-
-
-def block_size(model, count, num_classes, memory):
-    """How many images' Jacobians fit into `memory` GB beside the kernel, twice unless all fit; UserError for none."""
-    image = 4e-9 * num_classes * sum(p.numel() for p in model.parameters())
-    kernel = 32e-9 * (count * num_classes) ** 2  # in single and double precision, its factor, a copy
-    if kernel + count * image <= memory:
-        return count
-    block = int((memory - kernel) / (2 * image))
-    if block < 1:
-        most = int(math.sqrt(max(0, memory - 2 * image) / 32e-9) / num_classes)
-        fewer = f"use at most {most} images (-set images={most}), or " if most > 1 else ""
-        raise UserError(f"ntk on {count} images needs {kernel + 2 * image:.3g} GB and may take {memory:g}: {fewer}"
-                        f"allow it more (-set memory={math.ceil(kernel + 2 * image)})")  # fmt: skip
-    return block

@@ -12,6 +12,8 @@ from numerics import compute_in
 from protocol import PAPER
 from training import fit, lr_factor, sgd
 
+RANGES = {}
+
 
 def unlearn(model, split, *, recipe, batch_size, protocol=PAPER):
     """Minimise the cross-entropy over D_r from new random weights; returns a new model, D_f is never looked at."""

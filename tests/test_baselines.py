@@ -12,6 +12,7 @@ from test_methods import NETWORKS, small_split
 from test_models import tiny_vit
 
 import datasets
+import linearised
 import models
 import ssd
 from common import UserError
@@ -304,7 +305,7 @@ def test_ntk_step_is_lengthened_whatever_the_angle():
 
 def test_ntk_holds_two_blocks_at_most(monkeypatch):
     """`memory` is for two blocks' Jacobians: when one is made no more than one other is alive."""
-    made, alive, plain = [], [], ntk.jacobian
+    made, alive, plain = [], [], linearised.jacobian
 
     def counted(*args):
         alive.append(sum(block() is not None for block in made))
@@ -312,7 +313,7 @@ def test_ntk_holds_two_blocks_at_most(monkeypatch):
         made.append(weakref.ref(result.untyped_storage()))
         return result
 
-    monkeypatch.setattr(ntk, "jacobian", counted)
+    monkeypatch.setattr(linearised, "jacobian", counted)
     split, model = tiny_split("sub_class"), models.ResNet18(3, width=2)
     METHODS["ntk"](model, split, images=24, memory=0.0012)
     assert len(alive) > 6 and max(alive) == 1

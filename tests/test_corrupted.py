@@ -168,6 +168,7 @@ def test_a_sweep_pretrains_on_the_corrupted_set_first():
 def made(method, seed, share, clean, healed, attack):
     entry = record(method, seed, clean, healed, 50, task="corrupted", forget=f"50 patch known {share}", data="e" * 64)
     entry["scores"]["AttackSuccess"] = attack
+    entry["config"].update(corruption="patch", corrupt_count=50, known_share=share)
     return entry
 
 

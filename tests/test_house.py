@@ -12,7 +12,7 @@ from conftest import ROOT
 from methods import METHODS
 
 ORDER = ["common", "protocol", "images", "folders", "datasets", "corruption", "numerics", "models", "training",
-         "metrics", "gradients", "ssd", "store", "records", "mirror", "methods", "flags", "inputs", "experiment",
+         "metrics", "gradients", "linearised", "ssd", "store", "records", "mirror", "methods", "flags", "inputs", "experiment",
          "pretrain_model", "forget_full_class_main", "forget_sub_class_main", "forget_random_main",
          "forget_corrupted_main", "workers", "cluster", "sweep", "summaries", "plots", "page", "report", "tune"]  # fmt: skip
 

@@ -31,7 +31,9 @@ def folder(tmp_path_factory):
             (root / "data" / part / name).mkdir(parents=True)
             for file in sorted((root / "all" / part / name).iterdir())[:count]:
                 file.rename(root / "data" / part / name / file.name)
-    done = call("pretrain_model.py", "-net", "ResNet18", "-dataset", "Folder", "-data", "data", "-epochs", 1, "-b", 8, cwd=root)
+    # Two threads train the network that the bounds below were measured on; another has other activations near 0 (LOG.md).
+    done = call("pretrain_model.py", "-net", "ResNet18", "-dataset", "Folder", "-data", "data", "-epochs", 1, "-b", 8, cwd=root,
+                env={**os.environ, "OMP_NUM_THREADS": "2"})  # fmt: skip
     assert done.returncode == 0, done.stderr
     return root
 
@@ -56,18 +58,18 @@ def test_importances_are_the_plain_ways(pair):
                 assert (got[name] - value).norm() <= bound * value.norm() + 1e-12, (name, layout)
 
 
-@pytest.mark.parametrize(("layout", "bound", "ties"), [(torch.contiguous_format, 1e-3, 1e-4), (torch.channels_last, 6e-2, 3e-4)])
-def test_the_selected_set_and_the_dampened_weights_are_the_plain_ways(pair, layout, bound, ties):
+@pytest.mark.parametrize(("layout", "bound"), [(torch.contiguous_format, 1e-3), (torch.channels_last, 3e-2)])
+def test_the_selected_set_and_the_dampened_weights_are_the_plain_ways(pair, layout, bound):
     (theirs, data, _), (ours, train, test) = pair
     ours.to(memory_format=layout)
     chosen = plain.ssd(theirs, data, plain.parted(data, 1)[1], alpha=2, lam=1)
     split = datasets.split_class(train, test, "1")
     full, part = (ssd.importance(ours, batches(images, ours, 64)) for images in (split.full, split.forget))
     mine = torch.cat([(part[name] > 2 * full[name]).flatten() for name in full])
-    assert int((mine ^ chosen).sum()) <= ties * len(chosen)
+    assert int((mine ^ chosen).sum()) <= 1e-4 * len(chosen)  # ties
     notes = {}
     METHODS["ssd"](ours, split, alpha=2, lam=1, batch_size=64, notes=notes)
-    assert 0.001 < notes["selected"] == pytest.approx(float(chosen.double().mean()), abs=ties)
+    assert 0.001 < notes["selected"] == pytest.approx(float(chosen.double().mean()), abs=1e-4)
     for (name, a), b in zip(theirs.named_parameters(), ours.parameters(), strict=True):
         assert (a - b).norm() <= bound * a.norm() + 1e-9, name
 

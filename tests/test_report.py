@@ -155,9 +155,10 @@ def test_html_page_is_whole_and_latex_balanced(results, tmp_path):
 
 def test_collapse_is_said():
     scores = {"RetainTestAcc": 84.0, "Df": 0.0}
-    assert records.collapse(scores, 95.0, 30.0) == ["D_r 84.00 % is 11.0 points below the original's",
+    assert records.collapse("full_class", scores, 95.0, 30.0) == ["D_r 84.00 % is 11.0 points below the original's",
                                                     "D_f 0.00 % is 30.0 points below retrain's"]  # fmt: skip
-    assert records.collapse(scores, 94.0, 10.0) == records.collapse(scores, None, None) == []
+    assert records.collapse("full_class", scores, 94.0, 10.0) == records.collapse("random", scores, None, None) == []
+    assert len(records.collapse("corrupted", scores, 95.0, 30.0)) == 1  # D_r alone
 
 
 def test_no_records_is_an_error_and_other_files_are_left_out(tmp_path, capsys):
@@ -193,7 +194,7 @@ DAMAGE = [
     lambda r: r.pop("commit"),
     lambda r: r.pop("device"),
     lambda r: r["config"].update(set="lr=1"),
-    lambda r: r["config"].update(set={"lr": [1]}),
+    lambda r: r["config"].update(set={"lr": "x"}),
     lambda r: r["config"].update(train_seed=None),
     lambda r: r.update(data_hash=None),
     lambda r: r.update(task=[1]),

@@ -107,6 +107,17 @@ def test_killed_and_resumed(tuned, tmp_path):
     assert done.returncode == 0 and f"going on after {len(before)} trials" in done.stdout, done.stderr
     after = finished()
     assert len(before) >= 3 and len(after) == 7 and before.items() <= after.items()
+    again = subprocess.run([*command, "7"], cwd=tuned, capture_output=True, text=True, env=ENVIRONMENT, timeout=300)
+    assert again.returncode == 0 and finished() == after
+
+
+def test_a_trial_that_was_killed_comes_first_again(tmp_path):
+    study = tune.resumed(tmp_path / "a.db")
+    trial = study.ask()
+    killed = tune.suggested(trial, "alpha", 0.1, 100.0)
+    study = tune.resumed(tmp_path / "a.db")
+    assert tune.suggested(study.ask(), "alpha", 0.1, 100.0) == killed
+    assert tune.finished(study) == []
 
 
 @pytest.mark.parametrize(("flags", "words"), [

@@ -1,0 +1,56 @@
+"""A network as linear in its weights: G, the Jacobian of all logits over some images, [P, N C], which is never held.
+
+Its kernel G^T G [N C, N C] is summed from blocks of images' Jacobians, as large as a given memory allows; its product with a
+vector is one backward pass.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+
+from common import UserError, progress
+from gradients import jacobian
+from images import batches
+
+
+def kernel_and_residual(model, images, num_classes, block):
+    """(G^T G [N C, N C], softmax - onehot [N C]) of N images, image by image and within it class by class."""
+    data = list(batches(images, model, block))
+    size = len(images) * num_classes
+    kernel, residual = data[0][0].new_empty(size, size), data[0][0].new_empty(size)
+    rows = [slice(i * block * num_classes, min((i + 1) * block * num_classes, size)) for i in range(len(data))]
+    for i, (x, y) in enumerate(progress(data, "ntk kernel")):
+        with torch.no_grad():
+            residual[rows[i]] = (model(x).softmax(1) - F.one_hot(y, num_classes)).flatten()
+        one = jacobian(model, x, num_classes).flatten(0, 1)
+        for j in range(i + 1):  # no second name for a block: two at a time are all that `memory` has room for
+            part = one @ (one if i == j else jacobian(model, data[j][0], num_classes).flatten(0, 1)).T
+            kernel[rows[i], rows[j]], kernel[rows[j], rows[i]] = part, part.T
+    return kernel, residual
+
+
+def jacobian_times(model, images, v):
+    """G v [P] for v [N C]."""
+    total, first = 0, 0
+    for x, _ in batches(images, model, 32):
+        logits = model(x).flatten()
+        part = v[first : first + len(logits)]
+        gradients = torch.autograd.grad(logits, list(model.parameters()), part, allow_unused=True, materialize_grads=True)
+        total, first = total + torch.cat([g.flatten() for g in gradients]), first + len(logits)
+    return total
+
+
+def block_size(model, count, num_classes, memory):
+    """How many images' Jacobians fit into `memory` GB beside the kernel, twice unless all fit; UserError for none."""
+    image = 4e-9 * num_classes * sum(p.numel() for p in model.parameters())
+    kernel = 32e-9 * (count * num_classes) ** 2  # in single and double precision, its factor, a copy
+    if kernel + count * image <= memory:
+        return count
+    block = int((memory - kernel) / (2 * image))
+    if block < 1:
+        most = int(math.sqrt(max(0, memory - 2 * image) / 32e-9) / num_classes)
+        fewer = f"use at most {most} images (-set images={most}), or " if most > 1 else ""
+        raise UserError(f"ntk on {count} images needs {kernel + 2 * image:.3g} GB and may take {memory:g}: {fewer}"
+                        f"allow it more (-set memory={math.ceil(kernel + 2 * image)})")  # fmt: skip
+    return block
