@@ -191,8 +191,9 @@ def finish(run, scores, forgetting, evaluation):
     retrained = done_by("retrain", config, run.hashes)
     collapse = records.collapse(config["task"], scores, run.original_d_r, retrained and retrained["scores"]["Df"])
     where = torch.cuda.get_device_name() if config["gpu"] else f"{platform.processor() or platform.machine()} CPU"
-    record = {"task": config["task"], "config": config, "scores": scores, "collapse": collapse, "seconds": seconds, **notes,
-              **run.hashes, "versions": records.versions(), "commit": records.commit(), "device": where}  # fmt: skip
+    record = {"task": config["task"], "config": config, "scores": scores, "collapse": collapse, "seconds": seconds,
+              "sizes": {"D": len(run.split.full), "D_f": len(run.split.forget)}, **notes, **run.hashes,
+              "versions": records.versions(), "commit": records.commit(), "device": where}  # fmt: skip
     try:
         records.write(run.path, record)
     finally:  # what could not be kept is at least seen

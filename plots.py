@@ -3,7 +3,7 @@
 import io
 import math
 
-from summaries import TASKS, over_shares
+from summaries import TASKS, over_alphas, over_shares
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#882255")  # Okabe and Ito, and one of Tol
 MARKERS = "osD^vPX<>*"
@@ -17,7 +17,7 @@ MEANING = {
 
 
 def figures(key, sections):
-    """{name: matplotlib figure} of one table: scores, trade-off, entropy and layers, the last two where records hold them."""
+    """{name: matplotlib figure} of one table: healing; or scores, trade-off, and where records hold them entropy, layers and alpha."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -25,8 +25,13 @@ def figures(key, sections):
     sections = {name: [row for row in rows if row.runs] for name, rows in sections.items()}
     if key[0] == "corrupted":
         return {"healing": healing(title, sections)}
-    made = {"scores": scores(title, sections), "trade-off": trade_off(title, sections), "entropy": entropy(title, sections),
-            "layers": layers(title, sections)}  # fmt: skip
+    over_alpha = over_alphas(sections)
+    drawn = {row.label for by_name in over_alpha.values() for rows in by_name.values() for row in rows}  # too many for a legend
+    others = {name: [row for row in rows if row.label not in drawn] for name, rows in sections.items()}
+    made = {"alpha": alphas(title, sections, over_alpha)} if over_alpha else {}
+    if all(others.values()):
+        made |= {"scores": scores(title, others), "trade-off": trade_off(title, others), "entropy": entropy(title, others),
+                 "layers": layers(title, others)}  # fmt: skip
     return {name: figure for name, figure in made.items() if figure}
 
 
@@ -47,6 +52,13 @@ def _panels(rows, columns, width, height, **options):
         axis.tick_params(labelsize=9)
         axis.set_axisbelow(True)
     return figure, axes
+
+
+def _legend(figure, axes, order=(), where="right center", ncols=1):
+    """One legend of what any panel shows, once each."""
+    handles = {handle.get_label(): handle for axis in axes.flat for handle in axis.get_legend_handles_labels()[0]}
+    shown = [label for label in order if label in handles] or list(handles)
+    figure.legend(handles=[handles[label] for label in shown], loc=f"outside {where}", ncols=ncols, fontsize=9, frameon=False)
 
 
 def _looks(sections):
@@ -116,10 +128,7 @@ def trade_off(title, sections):
         axis.set_xlabel("D_r: accuracy on what is kept (%)", fontsize=9)
     for axis in axes[:, 0]:
         axis.set_ylabel("D_f: accuracy on what is forgotten (%)", fontsize=9)
-    handles = {h.get_label(): h for axis in axes.flat for h in axis.get_legend_handles_labels()[0]}
-    figure.legend(
-        handles=[handles[label] for label in looks if label in handles], loc="outside right center", fontsize=9, frameon=False
-    )
+    _legend(figure, axes, looks)
     figure.suptitle(f"{title}: the ringed star, retrain, is the target", fontsize=10)
     return figure
 
@@ -131,6 +140,7 @@ def healing(title, sections):
              "attack %": "triggered images sent to\nthe attacked class (%)"}  # fmt: skip
     names = {name: text for name, text in names.items() if any(name in row.values for rows in sections.values() for row in rows)}
     figure, axes = _panels(len(found), len(names), 3.2 * len(names) + 1.4, 3.0 * len(found) + 0.7, sharex=True)
+    shares = sorted({100 * share for labels in found.values() for known in labels.values() for share in known})
     for row_axes, (corruption, labels) in zip(axes, found.items(), strict=True):
         for axis, (name, text) in zip(row_axes, names.items(), strict=True):
             for label, known in labels.items():
@@ -139,7 +149,7 @@ def healing(title, sections):
                 axis.errorbar([x for x, _ in points], [v.mean for _, v in points], yerr=[v.over_seeds or 0 for _, v in points],
                               color=colour, marker=marker, label=label, markersize=5, linewidth=1.2, capsize=2,
                               linestyle="--" if label.split()[0] in FIXED else "-")  # fmt: skip
-            shares = sorted({100 * share for known in labels.values() for share in known})
+            axis.set_xlim(shares[0] / 1.5, shares[-1] * 1.5)
             axis.set_xscale("log")
             axis.set_xticks(shares, [f"{share:g}" for share in shares])
             axis.minorticks_off()
@@ -149,9 +159,55 @@ def healing(title, sections):
         row_axes[0].set_title(corruption, loc="left", fontsize=10, fontweight="bold")
     for axis in axes[-1]:
         axis.set_xlabel("share that is known (%)", fontsize=9)
-    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside right center", fontsize=9, frameon=False)
+    _legend(figure, axes, looks)
     figure.suptitle(f"{title}. Bar: standard deviation over seeds", fontsize=10)
     return figure
+
+
+def alphas(title, sections, found):
+    """A row of panels a method, a panel a forgotten class: D_f, D_r and the share selected over alpha; ASSD needs none.
+
+    found: over_alphas of the sections.
+    """
+    columns = [name for name in sections if any(name in by_name for by_name in found.values())]
+    figure, axes = _panels(len(found), len(columns), 3.4 * len(columns) + 1.6, 2.7 * len(found) + 0.9, sharex=True, sharey=True)
+    for row_axes, ((method, *_), by_name) in zip(axes, found.items(), strict=True):
+        for axis, name in zip(row_axes, columns, strict=True):
+            if name in by_name:
+                _over_alpha(axis, by_name[name], sections[name])
+            axis.set_title(f"{method}: forget {name}", loc="left", fontsize=10, fontweight="bold")
+            axis.set_xscale("log")
+            axis.xaxis.set_major_formatter("{x:g}")
+            axis.set_ylim(-5, 105)
+            axis.grid(color="#dddddd")
+        row_axes[0].set_ylabel("accuracy, share selected (%)", fontsize=9)
+    for axis in axes[-1]:
+        axis.set_xlabel("alpha (a smaller one selects more)", fontsize=9)
+    _legend(figure, axes)
+    figure.suptitle(f"{title}, over alpha. Cross: collapsed; bar: standard deviation", fontsize=10)
+    return figure
+
+
+def _over_alpha(axis, rows, all_rows):
+    at = [row.runs[0]["config"]["alpha"] for row in rows]
+    kinds = (("D_f %", "#D55E00", "D_f: what is forgotten"), ("D_r %", "#0072B2", "D_r: what is kept"))
+    for name, colour, label in kinds:
+        values = [row.values[name] for row in rows]
+        axis.errorbar(at, [v.mean for v in values], yerr=[v.over_seeds or 0 for v in values], color=colour, marker="o",
+                      markersize=4, linewidth=1.2, capsize=2, label=label)  # fmt: skip
+        for other in all_rows:
+            if other.method == "retrain":
+                axis.axhline(other.values[name].mean, color=colour, linestyle=":", linewidth=1.2, label=f"{name[:3]} of retrain")
+            elif other.method == "assd" and rows[0].method == "ssd":
+                found = [run["adaptive_alpha"] for run in other.runs if "adaptive_alpha" in run]
+                axis.plot(found, [other.values[name].mean] * len(found), "D", markersize=8, markeredgecolor="black",
+                          color=colour, linestyle="none", zorder=4, label=f"{name[:3]} of ASSD, at its alpha")  # fmt: skip
+    collapsed = [(alpha, row.values["D_r %"].mean) for alpha, row in zip(at, rows, strict=True) if row.collapsed]
+    axis.plot([x for x, _ in collapsed], [y for _, y in collapsed], "X", color="black", linestyle="none", markersize=7, zorder=3)
+    axis.plot(at, [row.values["selected %"].mean for row in rows], color="#666666", linestyle="-.", linewidth=1,
+              label="parameters selected")  # fmt: skip
+    if sizes := rows[0].runs[0].get("sizes"):
+        axis.axvline(sizes["D"] / sizes["D_f"], color="black", linestyle="--", linewidth=1, label="ceiling |D| / |D_f|")
 
 
 def tuning(method, titles, trials, goals, best):
@@ -205,8 +261,7 @@ def entropy(title, sections):
                                 label="after" if after else name)  # fmt: skip
     for axis, label in zip(axes[:, 0], methods, strict=True):
         axis.set_ylabel(label.split()[0], fontsize=9, rotation=0, ha="right", va="center")
-    handles = {h.get_label(): h for axis in axes.flat for h in axis.get_legend_handles_labels()[0]}
-    figure.legend(handles=list(handles.values()), loc="outside lower center", ncols=3, fontsize=9, frameon=False)
+    _legend(figure, axes, where="lower center", ncols=3)
     figure.suptitle(f"{title}.\nHow sure it is of D_f: share of the images in % over their entropy", fontsize=10)
     return figure
 

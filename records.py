@@ -52,7 +52,7 @@ def _is_sound(record):
     record["config"].setdefault("numerics", "fp32")  # before it was a choice
     config, scores, seconds, counts = (record[name] for name in ("config", "scores", "seconds", "entropy_histogram"))
     numbers = [*(scores[name] for name in SCORES), *scores.values(), *counts, seconds["method"], seconds["evaluation"],
-               record.get("adaptive_alpha", 0),
+               record.get("adaptive_alpha", 0), *record.get("sizes", {}).values(),
                *(value for name, value in config["set"].items() if (name, value) not in WORDS),
                *(value for value in (seconds["full_importance"], record["selected"]) if value is not None),
                *record.get("selected_by_name", {}).values()]  # fmt: skip

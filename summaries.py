@@ -202,6 +202,19 @@ def over_shares(sections):
             for corruption, labels in found.items()}  # fmt: skip
 
 
+def over_alphas(sections):
+    """{what dampens, its other settings: {forgotten: rows by ascending alpha}} where four alphas or more were tried."""
+    found = {}
+    for forgotten, rows in sections.items():
+        for row in rows:
+            if row.runs and row.runs[0]["config"]["alpha"]:  # 0 has no place on a logarithmic axis
+                own = {k: v for k, v in settings(row.runs[0]).items() if k not in ("alpha", "data")}
+                found.setdefault((row.method, *own.values()), {}).setdefault(forgotten, []).append(row)
+    series = {key: {name: rows for name, rows in by_name.items() if len(rows) > 3}
+              for key, by_name in sorted(found.items(), key=lambda item: (item[0][0] != "ssd", *item[0]))}  # fmt: skip
+    return {key: by_name for key, by_name in series.items() if by_name}
+
+
 def over_classes(sections):
     """{label: {column: (mean of the classes' means, sample standard deviation over classes)}} of what every class has."""
     by_label = {}

@@ -2,7 +2,7 @@
 # The tables of docs/results.md: every method on CIFAR-10 (JPEG), random images and classes forgotten.
 #
 #   [SIZE=small|full] experiments/cifar10_jpeg.sh DIR > lines     DIR holds train/<class>/*.jpg and test/<class>/*.jpg
-#   python sweep.py < lines && python report.py results/cifar10-jpeg
+#   python sweep.py < lines && python report.py results/cifar10-jpeg && python report.py results/cifar10-jpeg-alpha
 #
 # small (default): ResNet18Slim, one trained network, on a CPU overnight: OMP_NUM_THREADS=1 python sweep.py --jobs 2
 # full: ResNet18 at full width, three trained networks, ten classes, for a GPU: python sweep.py --gpus 0
@@ -39,6 +39,16 @@ grid() { # protocol, methods
   done
 }
 
+curve() { # D_f and D_r over alpha, on the first trained network; ASSD, which needs none, beside it
+  local what=$1 method alpha
+  for method in baseline assd; do echo "$what -method $method"; done
+  for method in ssd lfssd; do for alpha in 0.1 0.3 1 2 3 4 5 6 7 8 9 10 12 30 100; do echo "$what -method $method -alpha $alpha"; done; done
+}
+
 common="-net $net -dataset Folder -data $data${gpu:+ $gpu}"
 grid paper "$methods"
 [ ${#released[@]} = 0 ] || grid released "${released[*]}"
+{
+  curve "forget_random_main.py $common -forget_perc $perc"
+  for class in $classes; do curve "forget_full_class_main.py $common -forget_class $class"; done
+} | sed 's|$| -results results/cifar10-jpeg-alpha -wandb disabled|'

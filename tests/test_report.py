@@ -9,6 +9,7 @@ import pytest
 import scipy.stats
 from conftest import call
 
+import plots
 import records
 import report
 from common import UserError
@@ -125,6 +126,27 @@ def test_script_writes_tables_and_figures(results, tmp_path):
     ssd = next(row for row in rows if row["method"] == "ssd")
     assert float(ssd["MIA % mean"]) == 2.5 and float(ssd["MIA % std over seeds"]) == pytest.approx(2.1213, abs=1e-4)
     assert ssd["n"] == "2" and float(ssd["D_r % - retrain's low"]) == pytest.approx(-9.853, abs=1e-3) and ssd["alpha"] == "10"
+
+
+def test_four_alphas_are_a_curve():
+    entries = [record("baseline", 0, 95, 96, 97), record("retrain", 0, 94, 0, 20), record("assd", 0, 93, 1, 9, selected=0.01)]
+    entries[2]["adaptive_alpha"] = 3.5
+    entries += [record("ssd", 0, 80 + alpha, 9 * alpha, 5, alpha=alpha, selected=0.1 / alpha) for alpha in (10, 2, 1)]
+    ((key, sections),) = tables(entries).items()
+    assert "alpha" not in plots.figures(key, sections)
+    entries.append(record("ssd", 0, 84, 36, 5, alpha=4, selected=0.025))
+    entries[-1]["sizes"] = entries[-2]["sizes"] = {"D": 50, "D_f": 5}
+    ((key, sections),) = tables(entries).items()
+    figures = plots.figures(key, sections)
+    (axis,) = figures["alpha"].axes
+    lines = {line.get_label(): (list(line.get_xdata()), list(line.get_ydata())) for line in axis.get_lines()}
+    drawn = {bars.get_label(): list(bars.lines[0].get_data()[1]) for bars in axis.containers}
+    assert drawn["D_f: what is forgotten"] == [9, 18, 36, 90] and drawn["D_r: what is kept"] == [81, 82, 84, 90]
+    assert lines["ceiling |D| / |D_f|"][0] == [10, 10] and lines["D_f of retrain"][1] == [0, 0]
+    assert lines["D_r of ASSD, at its alpha"] == ([3.5], [93]) and lines["parameters selected"] == ([1, 2, 4, 10], [10, 5, 2.5, 1])
+    assert ([1, 2, 4], [81, 82, 84]) in lines.values()  # the crosses: more than 10 points below the baseline
+    (labels,) = ([text.get_text() for text in legend.get_texts()] for legend in figures["trade-off"].legends)
+    assert labels == ["retrain", "baseline", "assd"]
 
 
 def test_html_page_is_whole_and_latex_balanced(results, tmp_path):

@@ -203,6 +203,17 @@ def test_jit_refuses_what_cannot_be():
         jit.unlearn(net(), split, batch_size=8, sigma=0.0)
     with pytest.raises(UserError, match="batch of one image"):
         jit.unlearn(models.ResNet18(10, width=8), split, batch_size=len(split.forget) - 1, protocol=RELEASED)
+    jit.unlearn(net(), split, batch_size=len(split.forget) - 1, protocol=RELEASED)  # no BatchNorm, nothing to refuse
+
+
+@pytest.mark.parametrize(("method", "settings"), [
+    (potion, {"growth": 1.0}), (potion, {"strength": 0.0}), (potion, {"rho": 1.0}),
+    (salun, {"share": 0.0}), (salun, {"share": 1.5}),
+])  # fmt: skip
+def test_settings_that_lead_nowhere_are_refused(method, settings):
+    sized = {"batch_size": 8} if method is potion else {}
+    with pytest.raises(UserError, match=next(iter(settings))):
+        method.unlearn(net(), small_split("full_class"), **sized, **settings)
 
 
 # ---- SCRUB ----

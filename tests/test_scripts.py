@@ -58,6 +58,8 @@ def test_forget_leaves_one_record_and_does_not_run_twice(place, tmp_path, task):
     assert 0 < record["selected"] < 1 and len(record["forget_hash"]) == 64 and record["config"]["lambda"] == 1
     assert {"versions", "commit", "device", "data_hash", "weights_hash"} <= record.keys()
     assert record["config"]["b"] == (128 if task == "random" else 64)
+    assert not {"corruption", "corrupt_count", "validation"} & record["config"].keys()  # so older records keep their names
+    assert record["sizes"]["D"] > record["sizes"]["D_f"] > 0
     assert f"D_f {record['scores']['Df']:.2f} %" in first
     again = forget(place, task, *flags)
     assert "done before" in again and only_record(tmp_path) == record

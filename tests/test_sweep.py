@@ -187,6 +187,19 @@ def test_grid_names_every_run_of_the_paper(tmp_path):
     assert sum("sub_class" in line for line in runs) == 5 * (a_class + vits) and not any("-gpu" in line for line in runs)
 
 
+@pytest.mark.parametrize(("size", "networks", "runs"), [
+    ("small", 1, 16 * 3 + 3 * 17 + 4 * 32),  # 16 methods with three seeds, 17 with three classes, and the curves over alpha
+    ("full", 6, 3 * (16 * 5 + 10 * (5 + 12 * 3)) + 3 * (2 * 5 + 10 * (1 + 2 * 3)) + 11 * 32),
+])  # fmt: skip
+def test_grid_of_the_real_tables(size, networks, runs):
+    script = [ROOT / "experiments" / "cifar10_jpeg.sh", "DIR"]
+    lines = subprocess.run(script, capture_output=True, text=True, env={**ENVIRONMENT, "SIZE": size}).stdout.splitlines()
+    parsed = [(Path(line.split()[0]).stem, line.split()[1:]) for line in lines]
+    assert len(set(lines)) == len(lines) == networks + runs
+    jobs = workers.plan(parsed)
+    assert sum(job.script == "pretrain_model" for job in jobs) == networks and len(jobs) == len(lines)
+
+
 class NoPlace:
     """Where no worker ever starts."""
 

@@ -60,6 +60,15 @@ def test_no_test_image_is_looked_at_and_the_objective_is_the_distance_to_retrain
     assert len(list(tmp_path.glob("*.png"))) == 1
 
 
+def test_corrupted_data_are_tuned_towards_the_retrain_that_knows_all_of_them(tuned, tmp_path, monkeypatch):
+    monkeypatch.chdir(tuned)
+    wrong = [*map(str, DIGITS), "-validation", "-corruption", "label", "-corrupt_count", "40"]
+    assert call("pretrain_model.py", *wrong, "-epochs", 1, cwd=tuned).returncode == 0
+    line = [*wrong, "-known_share", "0.2", "-method", "scrub", "-results", str(tmp_path), "-wandb", "disabled"]
+    config = tune.goal("forget_corrupted_main", line)["config"]
+    assert (config["method"], config["known_share"], config["validation"]) == ("retrain", 1, True)
+
+
 def test_validation_images_are_a_fifth_of_the_training_images(tuned):
     train, test = datasets.load("Digits")
     kept, validation = datasets.parted(train, train.fine_labels)
@@ -117,6 +126,7 @@ def test_a_trial_that_was_killed_comes_first_again(tmp_path):
     killed = tune.suggested(trial, "alpha", 0.1, 100.0)
     study = tune.resumed(tmp_path / "a.db")
     assert tune.suggested(study.ask(), "alpha", 0.1, 100.0) == killed
+    assert all(trial.distributions["alpha"].log for trial in study.get_trials())
     assert tune.finished(study) == []
 
 

@@ -1,0 +1,67 @@
+"""What the order of D and the batch size do to SSD: gradients are squared batch by batch, so both move I_D.
+
+    python -m experiments.order -net ResNet18Slim -dataset Folder -data DIR -forget_class cat [-alpha 10] [-gpu]
+
+takes the checkpoint that pretrain_model.py left and dampens it by importances of D in four orders (by class; the released
+scripts', D_f at the end; shuffled, three times), of other batch sizes, and of single samples, which depend on neither.
+Prints how much is selected, how much of it is what order by class selects too (Jaccard), and the scores, as a table.
+"""
+
+import copy
+
+import torch
+from tqdm import tqdm
+
+import datasets
+import flags
+import forget_full_class_main as script
+import inputs
+import metrics
+import models
+import ssd
+from common import run_script
+from images import batches
+from protocol import RELEASED
+
+
+def readings(train, test, split, forget_class):
+    """Yields (what is done, D in its order, batch size, per_sample)."""
+    yield "by class, 64 (paper)", split.full, 64, False
+    yield "released: D_f last, 64", datasets.split_class(train, test, forget_class, protocol=RELEASED).full, 64, False
+    for seed in range(3):
+        order = torch.randperm(len(train), generator=torch.Generator().manual_seed(seed))
+        yield f"shuffled ({seed}), 64", train.take(order), 64, False
+    for size in (16, 128, 256):
+        yield f"by class, {size}", split.full, size, False
+    yield "each sample's own", split.full, 64, True
+
+
+def main(argv=None):
+    args = flags.arguments(__doc__, "full_class", [*(argv or []), "-method", "ssd"])
+    train, test = inputs.load_data(args)
+    model, _, _ = inputs.trained(args, train)
+    model.to(inputs.device(args))
+    split, untrained = datasets.split_class(train, test, args.forget_class), models.untrained(model)
+    alpha = args.alpha if args.alpha is not None else script.ALPHA["ssd"][args.net]
+    print(f"SSD, alpha {alpha:g}, lambda 1, {args.net} on {args.dataset}, forget {args.forget_class}\n")
+    print("| I_D | selected % | Jaccard | D_r % | D_f % | MIA % |\n|---|---|---|---|---|---|")
+    first = None
+    for what, full_set, size, per_sample in tqdm(list(readings(train, test, split, args.forget_class)), disable=None):
+        full, forget = (
+            ssd.importance(model, batches(part, model, size), per_sample=per_sample) for part in (full_set, split.forget)
+        )
+        chosen = torch.cat([(forget[name] > alpha * full[name]).flatten() for name in full])
+        first = chosen if first is None else first
+        jaccard = int((chosen & first).sum()) / max(1, int((chosen | first).sum()))
+        dampened = copy.deepcopy(model)
+        ssd.dampen(dampened, full, forget, alpha=alpha, lam=1)
+        logits = metrics.logits_of(dampened, split.train), metrics.logits_of(dampened, split.test)
+        scores = metrics.score(*logits, untrained, split, batch_size=args.b)
+        said = [100 * float(chosen.double().mean()), jaccard, *(scores[name] for name in ("RetainTestAcc", "Df", "MIA"))]
+        print(f"| {what} | " + " | ".join(f"{value:.2f}" for value in said) + " |", flush=True)
+
+
+if __name__ == "__main__":
+    import sys
+
+    run_script(lambda: main(sys.argv[1:]))
