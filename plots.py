@@ -17,7 +17,7 @@ MEANING = {
 
 
 def figures(key, sections):
-    """{name: matplotlib figure} of one table: healing; or scores, trade-off, and where records hold them entropy, layers and alpha."""
+    """{name: matplotlib figure} of one table: healing, or scores, trade-off and where records hold them entropy, layers, alpha."""
     import matplotlib
 
     matplotlib.use("Agg")

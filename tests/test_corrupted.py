@@ -156,6 +156,9 @@ def test_flags_that_do_not_belong_together(poisoned):
             flags.arguments("", "corrupted", [*map(str, share), value])
     other = (*NET, "-dataset", "Digits", "-corruption", "label", "-corrupt_count", 50, "-known_share", 1, "-method", "ssd")
     assert_refused(call("forget_corrupted_main.py", *other, cwd=poisoned), "label50", "pretrain_model.py")
+    path = "checkpoints/ResNet18Slim-Digits-seed0-patch50.safetensors"
+    named = (*other, "-weight_path", path)
+    assert_refused(call("forget_corrupted_main.py", *named, cwd=poisoned), "trained with patch 50, seed 0", "-corruption")
 
 
 def test_a_sweep_pretrains_on_the_corrupted_set_first():
