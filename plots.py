@@ -221,9 +221,9 @@ def tuning(method, titles, trials, goals, best):
         dots = axis.scatter(
             x, y, c=[distance for _, distance in trials], cmap="viridis_r", s=28, edgecolors="#888888", linewidths=0.5, zorder=3
         )
-        for scores, marker, size, label in ((goals[number], "*", 13, "retrain"), (best[number], "o", 14, "best trial")):
+        for scores, marker, size, label in ((goals[number], "*", 18, "retrain"), (best[number], "o", 14, "best trial")):
             axis.plot(scores["D_r %"], scores["D_f %"], marker, markersize=size, linestyle="none", label=label, zorder=4,
-                      color="black", markerfacecolor="black" if marker == "*" else "none", clip_on=False)  # fmt: skip
+                      color="black", markerfacecolor="none", clip_on=False)  # fmt: skip
         axis.set_title(f"forget {title}", loc="left", fontsize=10, fontweight="bold")
         axis.set_xlabel("D_r: accuracy on what is kept (%)", fontsize=9)
         axis.grid(color="#dddddd")
