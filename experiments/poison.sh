@@ -1,20 +1,20 @@
 #!/usr/bin/env bash
-# How much of a poison must be known to heal it: ResNet18Slim on 5,000 images of CIFAR-10 (JPEG), 500 of them poisoned.
+# How much of a poison must be known to heal it: ResNet18Slim on 10,000 images of CIFAR-10 (JPEG), 500 of them poisoned.
 #
-#   experiments/poison.sh DIR > lines        DIR holds train/<class>/ and test/<class>/; small/ is made of its first images
+#   experiments/poison.sh DIR > lines        DIR: train/<class>/, test/<class>/; copies the first images of each
 #   OMP_NUM_THREADS=1 python sweep.py --jobs 2 < lines && python report.py results/poison
 #
-# 10 epochs. Dampening runs with two seeds (of which part is known), retrain with one. About half an hour on one CPU core.
+# The 20-epoch recipe. Dampening runs with two seeds (of which part is known), retrain with one. About two hours on one CPU core.
 set -euo pipefail
 small=${SMALL:-data/cifar10-small}
-for part in train:500 test:200; do
+for part in train:1000 test:200; do
   for class in "$1/${part%:*}"/*/; do
     mkdir -p "$small/${part%:*}/$(basename "$class")"
     find "$class" -type f | sort | sed -n "1,${part#*:}p" | xargs cp -t "$small/${part%:*}/$(basename "$class")"
   done
 done
 common="-net ResNet18Slim -dataset Folder -data $small -corruption patch -corrupt_count 500"
-echo "pretrain_model.py $common -epochs 10"
+echo "pretrain_model.py $common"
 for share in 0.002 0.01 0.1 0.5 1; do # the first: one image
   for method in baseline potion alfssd assd ssd; do
     for seed in 0 1; do

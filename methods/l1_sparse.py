@@ -2,7 +2,7 @@
 
     minimise CE(D_r) + c ||theta||_1,   c falling linearly from 5e-4 at the first step to 0 behind the last
 
-Epochs and optimiser as `finetune`, so that the penalty is the only difference.
+Optimiser as `finetune`.
 """
 
 import itertools
@@ -15,7 +15,7 @@ from training import fit, sgd
 RANGES = {"lr": (1e-4, 5e-2), "epochs": (1, 10), "penalty": (1e-5, 1e-2)}
 
 
-def unlearn(model, split, *, batch_size, epochs=5, lr=0.02, penalty=5e-4):
+def unlearn(model, split, *, batch_size, epochs=3, lr=0.003, penalty=5e-4):
     """Train un-augmented, in shuffled batches, in place. penalty: c at the first step."""
     data = batches(split.retain, model, batch_size, shuffle=True)
     steps, count = epochs * len(data), itertools.count()

@@ -14,7 +14,7 @@ from training import check_trainable, fit, sgd
 RANGES = {"lr": (1e-4, 5e-2), "epochs": (1, 10), "retain_weight": (0.8, 0.9999)}
 
 
-def unlearn(model, split, *, batch_size, epochs=5, lr=0.01, retain_weight=0.95):
+def unlearn(model, split, *, batch_size, epochs=3, lr=0.003, retain_weight=0.915):
     """Train un-augmented, in place. retain_weight: b."""
     if retain_weight > 1:
         raise UserError(f"retain_weight={retain_weight:g}: it lies between 0 and 1, close to 1")
