@@ -184,7 +184,7 @@ def made(method, seed, share, clean, healed, attack):
 
 
 def test_report_by_hand():
-    entries = [made("retrain", 0, 1, 95, 90, 0), made("retrain", 0, 0.1, 95, 20, 70), made("potion", 0, 0.1, 90, 80, 5),
+    entries = [made("retrain", 0, 0.1, 95, 20, 70), made("retrain", 0, 1, 95, 90, 0), made("potion", 0, 0.1, 90, 80, 5),
                made("potion", 1, 0.1, 92, 84, 7), made("potion", 0, 1, 91, 88, 1), made("baseline", 0, 1, 95, 4, 95)]  # fmt: skip
     entries += [made("baseline", 0, 0.5, 95, 5, 95), made("baseline", 1, 0.5, 95, 5, 95)]
     entries.insert(0, made("retrain", 0, 1, 95, 40, 0))  # by another corruption, and no goal of theirs
