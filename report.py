@@ -12,6 +12,7 @@ import io
 from pathlib import Path
 
 import page
+import panels
 import plots
 import records
 from common import refuse, run_script, write_whole
@@ -207,9 +208,9 @@ def main(argv=None):
         title = title_of(key)
         for name, figure in plots.figures(key, sections).items():
             path = folder / f"report-{'-'.join(key)}-{name}"
-            pictures.setdefault(title, []).append(plots.saved(figure, "png"))
+            pictures.setdefault(title, []).append(panels.saved(figure, "png"))
             write_whole(path.with_name(path.name + ".png"), pictures[title][-1])
-            write_whole(path.with_name(path.name + ".pdf"), plots.saved(figure, "pdf"))
+            write_whole(path.with_name(path.name + ".pdf"), panels.saved(figure, "pdf"))
     print(text)
     print(f"tables: {folder}/report.md, .tex, .csv; figures: {folder}/report-*.png, .pdf")
     if args.html is not None:

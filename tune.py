@@ -23,6 +23,7 @@ import optuna
 import sqlalchemy
 from optuna.trial import TrialState
 
+import panels
 import plots
 import workers
 from common import (
@@ -222,7 +223,7 @@ def shown(study, args, script, wanted):
     goals = [{name: record["scores"][score] for name, score in SCORES.items()} for record in wanted]
     titles = [record["config"]["forget"] for record in wanted]
     path = Path(args.out) / f"{study.study_name}.png"
-    write_whole(path, plots.saved(plots.tuning(method, titles, points, goals, best.user_attrs["scores"]), "png"))
+    write_whole(path, panels.saved(plots.tuning(method, titles, points, goals, best.user_attrs["scores"]), "png"))
     print(f"  plot: {path}")
     return values
 
