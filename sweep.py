@@ -13,10 +13,12 @@ import math
 import multiprocessing
 import os
 import shlex
+import signal
 import statistics
 import sys
 import time
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, ProcessPoolExecutor, wait
+from contextlib import contextmanager
 from pathlib import Path
 
 import workers
@@ -90,6 +92,27 @@ def _parsed(line):
     return script, words[1:]
 
 
+@contextmanager
+def interrupts_noted():
+    """A list that a first Ctrl-C is put into, in place of being raised wherever the main thread is; a second one is raised.
+
+    Raised within concurrent.futures it can leave a future locked, whose executor's thread the exit would wait for without end.
+    """
+    stop = []
+
+    def note(number, frame):
+        stop.append(number)
+        signal.signal(signal.SIGINT, before)
+
+    before = signal.getsignal(signal.SIGINT)
+    if callable(before):  # else it is ignored, as under nohup
+        signal.signal(signal.SIGINT, note)
+    try:
+        yield stop
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 class Processes:
     """Workers on this machine, `total` at a time. Each is a pool of one, so that one that is killed takes no other along."""
 
@@ -122,6 +145,13 @@ class Sweep:
 
     def run(self, commands):
         """All of them, in order as far as they need not wait for a network; returns what failed, a line each."""
+        with interrupts_noted() as stop:
+            self.run_all(commands, stop)
+        print(f"{self.done} of {self.total} runs done")
+        return self.failed
+
+    def run_all(self, commands, stop):
+        """What `run` does; KeyboardInterrupt once `stop` holds something."""
         try:
             self.open_workers(len(commands))  # they start while we plan
             self.waiting = workers.plan(commands)
@@ -133,14 +163,15 @@ class Sweep:
                 if not self.running:  # all that is left is being done elsewhere, or there is no place to work
                     time.sleep(AGAIN)
                 self.say_if_stuck()
-                for future in wait(self.running, AGAIN, FIRST_COMPLETED).done:
+                ended = wait(self.running, AGAIN, FIRST_COMPLETED).done
+                if stop:
+                    raise KeyboardInterrupt
+                for future in ended:
                     self.take(future, *self.running.pop(future))
             for worker in [*self.idle, *(worker for worker, _ in self.running.values())]:
                 self.places.close(worker)
         finally:
             self.places.end()
-        print(f"{self.done} of {self.total} runs done")
-        return self.failed
 
     def say_if_stuck(self):
         """Once, where for half a minute no worker has found a place to start."""

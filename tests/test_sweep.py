@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -228,6 +228,33 @@ def test_a_sweep_without_workers_ends_and_says_why():
     with pytest.raises(UserError, match="no worker starts: CUDA finds no GPU"):
         sweeping.Sweep(place, 0).run([("forget_random_main", ["-h"])])
     assert 3 < place.opened < 30
+
+
+class Thread(NoPlace):
+    """One worker, a thread."""
+
+    def open(self):
+        return ThreadPoolExecutor(1)
+
+    def close(self, worker):
+        worker.shutdown()
+
+
+def test_ctrl_c_interrupts_nothing_half_way(monkeypatch):
+    """Raised within a future's lock it left that lock taken, and the sweep never ended."""
+    waited, wait = [], sweeping.wait
+
+    def interrupted(*args):
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.01)
+        waited.append(wait(*args))
+        return waited[-1]
+
+    monkeypatch.setattr(sweeping, "wait", interrupted)
+    handler = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        sweeping.Sweep(Thread(), 0).run([("forget_random_main", ["-h"])])
+    assert len(waited) == 1 and signal.getsignal(signal.SIGINT) is handler
 
 
 def test_gpus_are_numbered_among_those_that_are_shown(monkeypatch):
