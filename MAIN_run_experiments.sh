@@ -9,7 +9,6 @@
 #
 # Flags behind it go to sweep.py: --dry-run says what is to be done and how long it takes, --jobs-per-gpu 2 shares a GPU.
 set -euo pipefail
-cd "$(dirname "$0")"
 
 SEEDS=(0 1 2)                                       # of the unlearning; one trained network serves them all
 NETS=(ResNet18 ViT)
@@ -30,9 +29,6 @@ DEMO_DIGITS=(0 2)                                   # why these two: README, "Th
 DEMO_PERC=0.02                                      # 29 of 1,442 images
 DEMO_POISONED=50
 DEMO_KNOWN=(0.04 0.2 1)                             # the first: two images, which BatchNorm needs
-
-PYTHON=${PYTHON:-python}
-[ -x .venv/bin/python ] && PYTHON=.venv/bin/python
 
 pretrain() { echo "pretrain_model.py -net $1 -dataset $2 ${*:3} $COMMON"; }
 forget() { # script, net, data set, what to forget, seeds
@@ -85,6 +81,10 @@ demo() {
 }
 
 FLAGS="" SWEEP=() BAD_TEACHER="" NTK=""
+[ "${BASH_SOURCE[0]}" = "$0" ] || return 0          # experiments/ takes the functions alone
+cd "$(dirname "$0")"
+PYTHON=${PYTHON:-python}
+[ -x .venv/bin/python ] && PYTHON=.venv/bin/python
 case "${1:-}" in
   demo) COMMON="" RESULTS=results/demo FLAGS="-wandb disabled" SWEEP=(--jobs 2); grid=demo
     BAD_TEACHER="-set batch_size=16 " NTK="-set images=50 "  # of 1,442 images 256 at a time would be 3 steps; NTK in seconds
@@ -93,7 +93,7 @@ case "${1:-}" in
   cpu) COMMON="-data $(printf %q "$DATA") -protocol $PROTOCOL"; grid=paper ;;
   [0-9]*) COMMON="-data $(printf %q "$DATA") -protocol $PROTOCOL -gpu" SWEEP=(--gpus "$1"); grid=paper ;;
   ray=?*) COMMON="-data $(printf %q "$DATA") -protocol $PROTOCOL -gpu" SWEEP=(--ray "${1#ray=}"); grid=paper ;;
-  *) sed -n '2,9s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+  *) sed -n '2,9s/^# \{0,1\}//p' "$(basename "$0")" >&2; exit 2 ;;
 esac
 status=0
 $grid | "$PYTHON" sweep.py ${SWEEP[@]+"${SWEEP[@]}"} "${@:2}" || status=$?  # a failed run does not keep the others from the report

@@ -56,7 +56,7 @@ def prepare(args, split, ALPHA, LAMBDA):
                   train_numerics=metadata.get("recipe", {}).get("numerics", "fp32"))  # fmt: skip
     config = {k: v for k, v in config.items() if k not in ("dry_run", "together") and (v or k not in LATER)}
     config["alpha"], config["lambda"] = (
-        _dial(args, flag, table) if name in takes else _unused(args, flag)
+        dial(args, flag, table) if name in takes else _unused(args, flag)
         for flag, name, table in (("alpha", "alpha", ALPHA), ("lambda", "lam", LAMBDA))
     )
     if "per_sample" not in takes:
@@ -128,7 +128,7 @@ def done_by(method, config, hashes):
     return records.read(_path({**config, "method": method, "alpha": None, "lambda": None, "importance": None, "set": {}}, hashes))
 
 
-def _dial(args, flag, table):
+def dial(args, flag, table):
     """The value of -alpha or -lambda: the flag's, else the data set's row of the script's table, else the network's."""
     value, rows = getattr(args, flag), table[args.method]
     if value is None:

@@ -10,25 +10,17 @@ import argparse
 import copy
 import statistics
 
-import torch
-
 import datasets
-import metrics
 import models
 import numerics
-import ssd
-from images import batches
+from experiments.order import outcome
 
 
 def run(model, split, untrained, kind, alpha):
     """(which parameters are selected, bool [P]; scores) of SSD in arithmetic `kind`."""
     model = copy.deepcopy(model)
     numerics.compute_in(model, kind)
-    full, forget = (ssd.importance(model, batches(part, model, 64)) for part in (split.full, split.forget))
-    chosen = torch.cat([(forget[name] > alpha * full[name]).flatten() for name in full])
-    ssd.dampen(model, full, forget, alpha=alpha, lam=1)
-    logits = metrics.logits_of(model, split.train), metrics.logits_of(model, split.test)
-    return chosen, metrics.score(*logits, untrained, split, batch_size=64)
+    return outcome(model, split, untrained, alpha)
 
 
 def main():

@@ -6,49 +6,37 @@
 #
 # small (default): ResNet18Slim, one trained network, on a CPU overnight: OMP_NUM_THREADS=1 python sweep.py --jobs 2
 # full: ResNet18 at full width, three trained networks, ten classes, for a GPU: python sweep.py --gpus 0
-# Stopped at any moment, the same command goes on. What comes first is what the others are measured against.
-set -euo pipefail
-data=${1:?where are the images? experiments/cifar10_jpeg.sh DIR}
-perc=0.00165                                        # 83 of 50,000 images
-methods="retrain baseline ssd lfssd assd alfssd jit finetune bad_teacher amnesiac unsir fisher ntk scrub salun neggrad_plus l1_sparse"
+# Stopped at any moment, the same command goes on.
+source "$(dirname "$0")/../MAIN_run_experiments.sh"
+DATA=${1:?where are the images? experiments/cifar10_jpeg.sh DIR}
+FLAGS="-wandb disabled"
 case ${SIZE:-small} in
-  small) net=ResNet18Slim gpu="" trainings="0" random_seeds="0 1 2" class_seeds="0" classes="automobile cat ship" released=() ;;
-  full) net=ResNet18 gpu=-gpu trainings="0 1 2" random_seeds="0 1 2 3 4" class_seeds="0 1 2" released=(retrain ssd unsir)
-    classes="airplane automobile bird cat deer dog frog horse ship truck" ;;
+  small) net=ResNet18Slim gpu="" trainings=(0) random_seeds="0 1 2" class_seeds=0 classes=(automobile cat ship) ;;
+  full) net=ResNet18 gpu=" -gpu" trainings=(0 1 2) random_seeds="0 1 2 3 4" class_seeds="0 1 2"
+    classes=(airplane automobile bird cat deer dog frog horse ship truck) ;;
   *) echo "SIZE is small or full, not $SIZE" >&2; exit 2 ;;
 esac
 
-forget() { # training seed, protocol, script, what, method, unlearning seeds
-  local seeds=$6
-  case $3-$5 in
-    random-unsir) return ;;                         # no class, no UNSIR
-    full_class-baseline | full_class-*ssd) seeds=${6%% *} ;;  # they draw no random number
-  esac
-  for seed in $seeds; do
-    echo "forget_$3_main.py $common -train_seed $1 -protocol $2 $4 -method $5 -seed $seed -results results/cifar10-jpeg -wandb disabled"
+grid() { # protocol
+  local training class
+  COMMON="-data $(printf %q "$DATA") -protocol $1$gpu" RESULTS=results/cifar10-jpeg
+  for training in "${trainings[@]}"; do
+    pretrain $net Folder -seed "$training"
+    forget random $net Folder "-forget_perc $FORGET_PERC -train_seed $training" "$random_seeds"
+    for class in "${classes[@]}"; do forget full_class $net Folder "-forget_class $class -train_seed $training" "$class_seeds"; done
   done
 }
 
-grid() { # protocol, methods
-  for training in $trainings; do
-    echo "pretrain_model.py $common -protocol $1 -seed $training"
-    for method in $2; do
-      forget "$training" "$1" random "-forget_perc $perc" "$method" "$random_seeds"
-      for class in $classes; do forget "$training" "$1" full_class "-forget_class $class" "$method" "$class_seeds"; done
-    done
-  done
+curve() { # what to forget: D_f and D_r over alpha, of the first trained network; ASSD, which needs none, beside it
+  local alpha
+  METHODS=(baseline assd) && forget "$1" $net Folder "$2" 0
+  METHODS=(ssd lfssd)
+  for alpha in 0.1 0.3 1 2 3 4 5 6 7 8 9 10 12 30 100; do forget "$1" $net Folder "$2 -alpha $alpha" 0; done
 }
 
-curve() { # D_f and D_r over alpha, on the first trained network; ASSD, which needs none, beside it
-  local what=$1 method alpha
-  for method in baseline assd; do echo "$what -method $method"; done
-  for method in ssd lfssd; do for alpha in 0.1 0.3 1 2 3 4 5 6 7 8 9 10 12 30 100; do echo "$what -method $method -alpha $alpha"; done; done
-}
-
-common="-net $net -dataset Folder -data $data${gpu:+ $gpu}"
-grid paper "$methods"
-[ ${#released[@]} = 0 ] || grid released "${released[*]}"
-{
-  curve "forget_random_main.py $common -forget_perc $perc"
-  for class in $classes; do curve "forget_full_class_main.py $common -forget_class $class"; done
-} | sed 's|$| -results results/cifar10-jpeg-alpha -wandb disabled|'
+grid paper
+RESULTS=results/cifar10-jpeg-alpha
+curve random "-forget_perc $FORGET_PERC"
+for class in "${classes[@]}"; do curve full_class "-forget_class $class"; done
+METHODS=(retrain ssd unsir)
+[ "${SIZE:-small}" = small ] || grid released

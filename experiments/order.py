@@ -2,17 +2,19 @@
 
     python -m experiments.order -net ResNet18Slim -dataset Folder -data DIR -forget_class cat [-alpha 10] [-gpu]
 
-takes the checkpoint that pretrain_model.py left and dampens it by importances of D in four orders (by class; the released
+takes the checkpoint that pretrain_model.py left and dampens it by importances of D in three orders (by class; the released
 scripts', D_f at the end; shuffled, three times), of other batch sizes, and of single samples, which depend on neither.
 Prints how much is selected, how much of it is what order by class selects too (Jaccard), and the scores, as a table.
 """
 
 import copy
+import sys
 
 import torch
 from tqdm import tqdm
 
 import datasets
+import experiment
 import flags
 import forget_full_class_main as script
 import inputs
@@ -36,32 +38,35 @@ def readings(train, test, split, forget_class):
     yield "each sample's own", split.full, 64, True
 
 
+def outcome(model, split, untrained, alpha, *, full_set=None, size=64, per_sample=False):
+    """(the parameters selected, bool [P]; scores) of SSD on a copy of the model; full_set: D in another order than split's."""
+    model = copy.deepcopy(model)
+    full, forget = (
+        ssd.importance(model, batches(part, model, size), per_sample=per_sample) for part in (full_set or split.full, split.forget)
+    )
+    chosen = torch.cat([(forget[name] > alpha * full[name]).flatten() for name in full])
+    ssd.dampen(model, full, forget, alpha=alpha, lam=1)
+    logits = metrics.logits_of(model, split.train), metrics.logits_of(model, split.test)
+    return chosen, metrics.score(*logits, untrained, split, batch_size=64)
+
+
 def main(argv=None):
-    args = flags.arguments(__doc__, "full_class", [*(argv or []), "-method", "ssd"])
+    args = flags.arguments(__doc__, "full_class", [*(sys.argv[1:] if argv is None else argv), "-method", "ssd"])
     train, test = inputs.load_data(args)
     model, _, _ = inputs.trained(args, train)
     model.to(inputs.device(args))
     split, untrained = datasets.split_class(train, test, args.forget_class), models.untrained(model)
-    alpha = args.alpha if args.alpha is not None else script.ALPHA["ssd"][args.net]
+    alpha = experiment.dial(args, "alpha", script.ALPHA)
     print(f"SSD, alpha {alpha:g}, lambda 1, {args.net} on {args.dataset}, forget {args.forget_class}\n")
     print("| I_D | selected % | Jaccard | D_r % | D_f % | MIA % |\n|---|---|---|---|---|---|")
     first = None
     for what, full_set, size, per_sample in tqdm(list(readings(train, test, split, args.forget_class)), disable=None):
-        full, forget = (
-            ssd.importance(model, batches(part, model, size), per_sample=per_sample) for part in (full_set, split.forget)
-        )
-        chosen = torch.cat([(forget[name] > alpha * full[name]).flatten() for name in full])
+        chosen, scores = outcome(model, split, untrained, alpha, full_set=full_set, size=size, per_sample=per_sample)
         first = chosen if first is None else first
         jaccard = int((chosen & first).sum()) / max(1, int((chosen | first).sum()))
-        dampened = copy.deepcopy(model)
-        ssd.dampen(dampened, full, forget, alpha=alpha, lam=1)
-        logits = metrics.logits_of(dampened, split.train), metrics.logits_of(dampened, split.test)
-        scores = metrics.score(*logits, untrained, split, batch_size=args.b)
         said = [100 * float(chosen.double().mean()), jaccard, *(scores[name] for name in ("RetainTestAcc", "Df", "MIA"))]
         print(f"| {what} | " + " | ".join(f"{value:.2f}" for value in said) + " |", flush=True)
 
 
 if __name__ == "__main__":
-    import sys
-
-    run_script(lambda: main(sys.argv[1:]))
+    run_script(main)

@@ -5,7 +5,7 @@
 #   OMP_NUM_THREADS=1 python sweep.py --jobs 2 < lines && python report.py results/poison
 #
 # The 20-epoch recipe. Dampening runs with two seeds (of which part is known), retrain with one. About two hours on one CPU core.
-set -euo pipefail
+source "$(dirname "$0")/../MAIN_run_experiments.sh"
 small=${SMALL:-data/cifar10-small}
 for part in train:1000 test:200; do
   for class in "$1/${part%:*}"/*/; do
@@ -13,13 +13,12 @@ for part in train:1000 test:200; do
     find "$class" -type f | sort | sed -n "1,${part#*:}p" | xargs cp -t "$small/${part%:*}/$(basename "$class")"
   done
 done
-common="-net ResNet18Slim -dataset Folder -data $small -corruption patch -corrupt_count 500"
-echo "pretrain_model.py $common"
+COMMON="-data $(printf %q "$small")" FLAGS="-wandb disabled" RESULTS=results/poison
+poison="-corruption patch -corrupt_count 500"
+pretrain ResNet18Slim Folder "$poison"
 for share in 0.002 0.01 0.1 0.5 1; do # the first: one image
-  for method in baseline potion alfssd assd ssd; do
-    for seed in 0 1; do
-      echo "forget_corrupted_main.py $common -known_share $share -method $method -seed $seed -results results/poison -wandb disabled"
-    done
-  done
-  echo "forget_corrupted_main.py $common -known_share $share -method retrain -results results/poison -wandb disabled"
+  HEALERS=(baseline potion alfssd assd ssd)
+  forget corrupted ResNet18Slim Folder "$poison -known_share $share" "0 1"
+  HEALERS=(retrain)
+  forget corrupted ResNet18Slim Folder "$poison -known_share $share" 0
 done

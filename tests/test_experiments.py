@@ -1,0 +1,42 @@
+"""The experiments' own code: orders of D, and SSD's outcome beside the method's."""
+
+import copy
+
+import torch
+from test_methods import small_split
+
+import models
+from experiments.order import outcome, readings
+from images import batches
+from methods import ssd as method
+from training import predict
+
+
+def test_every_order_is_of_the_same_images():
+    split = small_split("full_class")
+    found = {
+        what: (full, size, single) for what, full, size, single in readings(split.train, split.test, split, split.forget_class)
+    }
+    assert all(sorted(full.index.tolist()) == sorted(split.full.index.tolist()) for full, *_ in found.values())
+    by_class, released, shuffled = (
+        found[what][0] for what in ("by class, 64 (paper)", "released: D_f last, 64", "shuffled (1), 64")
+    )
+    assert torch.equal(by_class.index, split.full.index)
+    assert torch.equal(released.index, torch.cat([split.retain.index, split.forget.index]))
+    assert not torch.equal(shuffled.index, by_class.index)
+    assert {size for _, size, _ in found.values()} == {16, 64, 128, 256} and found["each sample's own"][2]
+
+
+def test_outcome_is_the_methods():
+    split = small_split("full_class")
+    torch.manual_seed(0)
+    model = models.ResNet18(split.num_classes, width=8).eval()
+    weights, notes = copy.deepcopy(model.state_dict()), {}
+    chosen, scores = outcome(model, split, models.untrained(model), 1.5, size=16)
+    assert all(torch.equal(value, weights[name]) for name, value in model.state_dict().items())
+    other, _ = outcome(model, split, models.untrained(model), 1.5, size=4)
+    method.unlearn(model, split, alpha=1.5, lam=1, batch_size=16, notes=notes)
+    assert float(chosen.double().mean()) == notes["selected"] > 0 and not torch.equal(chosen, other)
+    assert scores["TestAcc"] == 100 * float(
+        (predict(model, batches(split.test, model, 64)).argmax(1) == split.test.labels).double().mean()
+    )
