@@ -245,8 +245,9 @@ def test_ctrl_c_interrupts_nothing_half_way(monkeypatch):
     waited, wait = [], sweeping.wait
 
     def interrupted(*args):
-        os.kill(os.getpid(), signal.SIGINT)
-        time.sleep(0.01)
+        if not waited:
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.01)
         waited.append(wait(*args))
         return waited[-1]
 
@@ -255,6 +256,21 @@ def test_ctrl_c_interrupts_nothing_half_way(monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         sweeping.Sweep(Thread(), 0).run([("forget_random_main", ["-h"])])
     assert len(waited) == 1 and signal.getsignal(signal.SIGINT) is handler
+
+
+def test_a_second_ctrl_c_is_raised_and_an_ignored_one_stays_ignored():
+    with pytest.raises(KeyboardInterrupt), sweeping.interrupts_noted() as stop:
+        os.kill(os.getpid(), signal.SIGINT)
+        assert stop == [signal.SIGINT]
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(1)
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as nohup's shell leaves it
+    try:
+        with sweeping.interrupts_noted() as stop:
+            os.kill(os.getpid(), signal.SIGINT)
+        assert stop == [] and signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, handler)
 
 
 def test_gpus_are_numbered_among_those_that_are_shown(monkeypatch):
