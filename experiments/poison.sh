@@ -6,13 +6,9 @@
 #
 # The 20-epoch recipe. Dampening runs with two seeds (of which part is known), retrain with one. About two and a half hours on one CPU core.
 source "$(dirname "$0")/../MAIN_run_experiments.sh"
+source "$(dirname "$0")/first_images.sh"
 small=${SMALL:-data/cifar10-small}
-for part in train:1000 test:200; do
-  for class in "$1/${part%:*}"/*/; do
-    mkdir -p "$small/${part%:*}/$(basename "$class")"
-    find "$class" -type f | sort | sed -n "1,${part#*:}p" | xargs cp -t "$small/${part%:*}/$(basename "$class")"
-  done
-done
+first_images "$1" "$small" train:1000 test:200
 COMMON="-data $(printf %q "$small")" FLAGS="-wandb disabled" RESULTS=results/poison
 poison="-corruption patch -corrupt_count 500"
 pretrain ResNet18Slim Folder "$poison"

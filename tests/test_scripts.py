@@ -235,9 +235,7 @@ def test_published_dials():
     for task, method, net, dataset, *dials in wanted:
         script = importlib.import_module(f"forget_{task}_main")
         args = SimpleNamespace(method=method, net=net, dataset=dataset, alpha=None, **{"lambda": None})
-        assert [
-            experiment._dial(args, flag, table) for flag, table in (("alpha", script.ALPHA), ("lambda", script.LAMBDA))
-        ] == dials
+        assert [experiment.dial(args, flag, table) for flag, table in (("alpha", script.ALPHA), ("lambda", script.LAMBDA))] == dials
 
 
 def test_unwritable_results_lose_nothing(place, tmp_path):

@@ -189,11 +189,19 @@ def test_grid_names_every_run_of_the_paper(tmp_path):
 
 @pytest.mark.parametrize(("size", "networks", "runs"), [
     ("small", 1, 16 * 3 + 3 * 17 + 4 * 32),  # 16 methods with three seeds, 17 with three classes, and the curves over alpha
+    ("fifth", 1, 16 * 3 + 3 * 17 + 4 * 32),
     ("full", 6, 3 * (16 * 5 + 10 * (5 + 12 * 3)) + 3 * (2 * 5 + 10 * (1 + 2 * 3)) + 11 * 32),
 ])  # fmt: skip
-def test_grid_of_the_real_tables(size, networks, runs):
-    script = [ROOT / "experiments" / "cifar10_jpeg.sh", "DIR"]
-    lines = subprocess.run(script, capture_output=True, text=True, env={**ENVIRONMENT, "SIZE": size}).stdout.splitlines()
+def test_grid_of_the_real_tables(size, networks, runs, tmp_path):
+    names = [f"train/a/{number:04}.jpg" for number in range(1002)] + ["train/b c/0.jpg", "test/a/0.jpg", "test/b c/0.jpg"]
+    for name in names:
+        (tmp_path / "all" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "all" / name).touch()
+    script = [ROOT / "experiments" / "cifar10_jpeg.sh", tmp_path / "all"]
+    environment = {**ENVIRONMENT, "SIZE": size, "FIFTH": str(tmp_path / "fifth")}
+    lines = subprocess.run(script, capture_output=True, text=True, env=environment, check=True).stdout.splitlines()
+    copied = {str(path.relative_to(tmp_path / "fifth")) for path in (tmp_path / "fifth").rglob("*.jpg")}
+    assert copied == (set(names) - {"train/a/1000.jpg", "train/a/1001.jpg"} if size == "fifth" else set())
     parsed = [(Path(line.split()[0]).stem, line.split()[1:]) for line in lines]
     assert len(set(lines)) == len(lines) == networks + runs
     jobs = workers.plan(parsed)

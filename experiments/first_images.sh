@@ -1,0 +1,11 @@
+# first_images FROM TO PART:COUNT ...: a smaller data set, the first COUNT images (by name) of each class of FROM's parts train and test.
+first_images() {
+  local part class to
+  for part in "${@:3}"; do
+    for class in "$1/${part%:*}"/*/; do
+      to=$2/${part%:*}/$(basename "$class")
+      mkdir -p "$to"
+      find "$class" -type f | sort | sed -n "1,${part#*:}p" | xargs -d '\n' cp -t "$to"
+    done
+  done
+}
