@@ -1,10 +1,11 @@
 """Summaries into figures: the methods beside each other, and the trials of a search."""
 
 import math
+from collections import Counter
 
 from curves import alphas, healing
 from panels import FIXED, legend, looks_of, panels
-from summaries import TASKS, over_alphas
+from summaries import TASKS, over_alphas, over_classes
 
 MEANING = {
     "D_r %": "accuracy on what is kept\n(test images, %)",
@@ -26,7 +27,7 @@ def figures(key, sections):
     made = {"alpha": alphas(title, sections, over_alpha)} if over_alpha else {}
     if all(others.values()):
         made |= {"scores": scores(title, others), "trade-off": trade_off(title, others), "entropy": entropy(title, others),
-                 "layers": layers(title, others)}  # fmt: skip
+                 "layers": layers(title, others), "overview": overview(title, others) if len(others) > 1 else None}  # fmt: skip
     return {name: figure for name, figure in made.items() if figure}
 
 
@@ -68,31 +69,70 @@ def _dots(axis, rows, name):
 
 
 def trade_off(title, sections):
-    """A panel a forgotten class: D_f against D_r, a point a method, retrain's star in its target rings."""
-    looks, columns = looks_of(sections), min(3, len(sections))
-    count = math.ceil(len(sections) / columns)
-    figure, axes = panels(count, columns, 3.6 * columns + 2.2, 3.4 * count + 0.6, sharex=True, sharey=True)
-    for axis, (forgotten, rows) in zip(axes.flat, sections.items(), strict=False):
-        for row in reversed(rows):
-            colour, marker = looks[row.label]
-            x, y = row.values["D_r %"], row.values["D_f %"]
-            axis.errorbar(x.mean, y.mean, xerr=x.over_seeds, yerr=y.over_seeds, color=colour, marker=marker, label=row.label,
-                          linestyle="none", markersize=12 if row.method == "retrain" else 8, elinewidth=1, alpha=0.9)  # fmt: skip
-            if row.method == "retrain":
-                axis.plot(x.mean, y.mean, "o", markersize=22, markerfacecolor="none", markeredgecolor=colour, linestyle="none")
-        axis.set_title(f"forget {forgotten}", loc="left", fontsize=10, fontweight="bold")
-        axis.grid(color="#dddddd")
-        axis.set_xlim(-5, 105)
-        axis.set_ylim(-7, 107)
-    for axis in axes.flat[len(sections) :]:
-        axis.set_visible(False)
-    for axis in axes[-1]:
+    """A panel a forgotten class: D_f against D_r, a named point a method, retrain's ringed star the target."""
+    points = {
+        f"forget {forgotten}": [(row.label, row.method, *_spreads(row.values[name] for name in ("D_r %", "D_f %"))) for row in rows]
+        for forgotten, rows in sections.items()
+    }
+    return _targets(title, points, "over seeds")
+
+
+def _spreads(values):
+    return ((value.mean, value.over_seeds) for value in values)
+
+
+def overview(title, sections):
+    """The trade-off in one panel: the means over the forgotten classes, of the methods that every class has."""
+    rows = [row for rows in sections.values() for row in rows if row.runs]
+    runs_of, methods = Counter(row.label for row in rows), {row.label: row.method for row in rows}
+    points = [
+        (label, methods[label], values["D_r %"], values["D_f %"])
+        for label, values in over_classes(sections).items()
+        if runs_of[label] == len(sections)
+    ]
+    return _targets(title, {f"mean over {', '.join(sections)}": points}, "over classes")
+
+
+def _targets(title, panels_of, spread):
+    """panels_of: {panel's title: [(label, method, (D_r, its spread or None), (D_f, the same)), ...]}."""
+    columns = min(2, len(panels_of))
+    count = math.ceil(len(panels_of) / columns)
+    figure, axes = panels(count, columns, 4.6 * columns, 3.6 * count + 0.6)
+    kept = [x for points in panels_of.values() for *_, (x, _), _ in points]
+    for axis, (name, points) in zip(axes.flat, panels_of.items(), strict=False):
+        axis.set_xlim(min(kept) - 4, max(kept) + 4)
+        axis.set_ylim(-4, 104)
+        for label, method, (x, over_x), (y, over_y) in points:
+            look = {"color": _family(method), "linestyle": "none", "clip_on": method != "retrain"}
+            axis.errorbar(x, y, xerr=over_x, yerr=over_y, marker=FIXED.get(method, "oo")[1], elinewidth=0.6, alpha=0.7, label=label,
+                          markersize=13 if method == "retrain" else 6, **look)  # fmt: skip
+            if method == "retrain":
+                axis.plot(x, y, "o", markersize=22, markerfacecolor="none", **look)
+        _names_beside(axis, [(label, x, y, _family(method)) for label, method, (x, _), (y, _) in points])
+        axis.set_title(name, loc="left", fontsize=10, fontweight="bold")
         axis.set_xlabel("D_r: accuracy on what is kept (%)", fontsize=9)
-    for axis in axes[:, 0]:
-        axis.set_ylabel("D_f: accuracy on what is forgotten (%)", fontsize=9)
-    legend(figure, axes, looks)
-    figure.suptitle(f"{title}: the ringed star, retrain, is the target", fontsize=10)
+        axis.set_ylabel("D_f: on what is forgotten (%)", fontsize=9)
+        axis.grid(color="#dddddd")
+    for axis in axes.flat[len(panels_of) :]:
+        axis.set_visible(False)
+    about = f"Target: the ringed star, retrain. Blue: the SSD family.\nBar: standard deviation {spread}"
+    figure.suptitle(f"{title}.\n{about}", fontsize=9)
     return figure
+
+
+def _family(method):
+    """The colour of what a method belongs to: retrain, baseline, SSD's family, its rivals."""
+    ours = method in ("ssd", "lfssd", "assd", "alfssd", "potion", "jit")
+    return FIXED[method][0] if method in FIXED else "#0072B2" if ours else "#D55E00"
+
+
+def _names_beside(axis, points):
+    """Each point's name right of the panel, evenly spaced from the highest point to the lowest, with a line to it."""
+    ordered = sorted(points, key=lambda point: (-point[2], -point[1]))
+    for number, (label, x, y, colour) in enumerate(ordered):
+        place, line = (1.06, 1 - (number + 0.5) / len(ordered)), {"arrowstyle": "-", "linewidth": 0.5, "relpos": (0, 0.5)}
+        axis.annotate(label, (x, y), xytext=place, textcoords="axes fraction", fontsize=8, color=colour, va="center",
+                      arrowprops={**line, "color": colour, "alpha": 0.6})  # fmt: skip
 
 
 def tuning(method, titles, trials, goals, best):

@@ -220,7 +220,8 @@ def over_classes(sections):
     by_label = {}
     for rows in sections.values():
         for row in rows:
-            by_label.setdefault(row.label, []).append(row.values)
+            if row.runs:
+                by_label.setdefault(row.label, []).append(row.values)
     return {label: {name: (statistics.fmean(v[name].mean for v in values), statistics.stdev(v[name].mean for v in values))
                     for name in values[0] if all(name in v for v in values)}
             for label, values in by_label.items() if len(values) > 1}  # fmt: skip

@@ -145,8 +145,18 @@ def test_four_alphas_are_a_curve():
     assert lines["ceiling |D| / |D_f|"][0] == [10, 10] and lines["D_f of retrain"][1] == [0, 0]
     assert lines["D_r of ASSD, at its alpha"] == ([3.5], [93]) and lines["parameters selected"] == ([1, 2, 4, 10], [10, 5, 2.5, 1])
     assert ([1, 2, 4], [81, 82, 84]) in lines.values()  # the crosses: more than 10 points below the baseline
-    (labels,) = ([text.get_text() for text in legend.get_texts()] for legend in figures["trade-off"].legends)
-    assert labels == ["retrain", "baseline", "assd"]
+    assert [text.get_text() for text in figures["trade-off"].axes[0].texts] == ["baseline", "assd", "retrain"]  # from the top
+
+
+def test_overview_is_the_mean_over_classes():
+    entries = [record(method, 0, kept + bird, forgotten * bird, 5, forget=name) for name, bird in (("bird", 2), ("cat", 0))
+               for method, kept, forgotten in (("retrain", 90, 1), ("ssd", 80, 5), ("finetune", 91, 30))]  # fmt: skip
+    ((key, sections),) = tables([*entries, record("jit", 0, 10, 10, 5, forget="cat")]).items()
+    (axis,) = plots.overview("title", sections).axes
+    drawn = {bars.get_label(): bars.lines[0].get_xydata().tolist() for bars in axis.containers}
+    assert drawn == {"retrain": [[91, 1]], "ssd": [[81, 5]], "finetune": [[92, 30]]}  # jit was not run on both
+    assert {text.get_text(): text.xy for text in axis.texts} == {"finetune": (92, 30), "ssd": (81, 5), "retrain": (91, 1)}
+    assert "overview" in plots.figures(key, tables(entries)[key]) and "overview" not in plots.figures(key, {"cat": sections["cat"]})
 
 
 def test_html_page_is_whole_and_latex_balanced(results, tmp_path):
