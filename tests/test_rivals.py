@@ -245,19 +245,6 @@ def test_scrub_passes_in_order_and_their_losses(monkeypatch):
     assert float(losses[1]) == pytest.approx(float(kl + 5 * F.cross_entropy(student(x), y).detach()), rel=1e-5)
 
 
-def test_scrub_raises_divergence_on_the_forget_set_alone():
-    torch.manual_seed(0)
-    split, model = small_split("full_class"), models.ResNet18(10, width=8)
-    METHODS["finetune"](model, split, batch_size=32, epochs=2)
-    teacher = copy.deepcopy(model)
-    scrub.unlearn(model, split, batch_size=32, lr=2e-3)
-    with torch.no_grad():
-        apart = [
-            float(scrub.divergence(teacher(x), model(x), 1.0)) for x in (all_of(s, model)[0] for s in (split.forget, split.retain))
-        ]
-    assert apart[0] > 1.2 * apart[1]
-
-
 # ---- SalUn ----
 
 
