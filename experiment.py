@@ -1,7 +1,6 @@
 """What every forgetting run shares: its data and network, its method's settings, the stopwatch, the record it leaves."""
 
 import inspect
-import platform
 import time
 from collections.abc import Callable
 from contextlib import contextmanager
@@ -35,6 +34,7 @@ class Run:
     """
 
     config: dict
+    command: str
     path: Path
     split: datasets.Split
     model: torch.nn.Module | None = None
@@ -54,7 +54,7 @@ def prepare(args, split, ALPHA, LAMBDA):
     takes = inspect.signature(METHODS[args.method]).parameters
     config = dict(vars(args), forget=_forgotten(args, split), train_seed=metadata.get("seed", args.train_seed),
                   train_numerics=metadata.get("recipe", {}).get("numerics", "fp32"))  # fmt: skip
-    config = {k: v for k, v in config.items() if k not in ("dry_run", "together") and (v or k not in LATER)}
+    config = {k: v for k, v in config.items() if k not in ("command", "dry_run", "together") and (v or k not in LATER)}
     config["alpha"], config["lambda"] = (
         dial(args, flag, table) if name in takes else _unused(args, flag)
         for flag, name, table in (("alpha", "alpha", ALPHA), ("lambda", "lam", LAMBDA))
@@ -65,15 +65,15 @@ def prepare(args, split, ALPHA, LAMBDA):
               "forget_hash": sha256(split.forget.index.cpu().sort().values)}  # fmt: skip
     path = _path(config, hashes)
     if found := _found(args, path):
-        return Run(config, path, split, record=found)
+        return Run(config, args.command, path, split, record=found)
     if args.dry_run:
         print(f"to run: {path}")
-        return Run(config, path, split)
+        return Run(config, args.command, path, split)
     check_writable(path.parent)
     claimed = Claim(path)
     if found := _found(args, path):  # by the process that was waited for
         claimed.end()
-        return Run(config, path, split, record=found)
+        return Run(config, args.command, path, split, record=found)
     model.to(inputs.device(args))
     protocol, notes = PROTOCOLS[args.protocol], {"selected": None, "full_importance": None}
     _seed("untrained", args.seed)
@@ -87,7 +87,7 @@ def prepare(args, split, ALPHA, LAMBDA):
     original_logits = partial(inputs.original_logits, args, model, weights)
     original_d_r = None if args.method == "baseline" else _original_d_r(args, original_logits, split, config, hashes)
     _seed("unlearning", args.seed)
-    return Run(config, path, split, model, untrained, settings, notes, hashes, original_d_r, original_logits, claimed)
+    return Run(config, args.command, path, split, model, untrained, settings, notes, hashes, original_d_r, original_logits, claimed)
 
 
 def _named_by(takes, offered):
@@ -190,10 +190,10 @@ def finish(run, scores, forgetting, evaluation):
     seconds = {"method": forgetting.seconds, "evaluation": evaluation.seconds, "full_importance": notes.pop("full_importance")}
     retrained = done_by("retrain", config, run.hashes)
     collapse = records.collapse(config["task"], scores, run.original_d_r, retrained and retrained["scores"]["Df"])
-    where = torch.cuda.get_device_name() if config["gpu"] else f"{platform.processor() or platform.machine()} CPU"
-    record = {"task": config["task"], "config": config, "scores": scores, "collapse": collapse, "seconds": seconds,
-              "sizes": {"D": len(run.split.full), "D_f": len(run.split.forget)}, **notes, **run.hashes,
-              "versions": records.versions(), "commit": records.commit(), "device": where}  # fmt: skip
+    record = {"task": config["task"], "command": run.command, "config": config, "scores": scores, "collapse": collapse,
+              "seconds": seconds, "sizes": {"D": len(run.split.full), "D_f": len(run.split.forget)}, **notes, **run.hashes,
+              "versions": records.versions(), "commit": records.commit(), "device": records.device(config["gpu"]),
+              "date": records.today()}  # fmt: skip
     try:
         records.write(run.path, record)
     finally:  # what could not be kept is at least seen

@@ -2,6 +2,8 @@
 
 import argparse
 import inspect
+import shlex
+import sys
 import typing
 import warnings
 from pathlib import Path
@@ -86,7 +88,9 @@ def forgetting(doc, task):
 
 def arguments(doc, task, argv):
     """The flags of a forgetting script, read; UserError for what cannot be."""
+    argv = sys.argv[1:] if argv is None else argv
     args = forgetting(doc, task).parse_args(argv)
+    args.command = shlex.join(["python", f"forget_{task}_main.py", *argv])
     args.task, args.method = task, SPELLINGS.get(args.method, args.method)
     args.set = settings(args.method, args.set)
     if task == "corrupted" and not args.corruption:

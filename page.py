@@ -30,6 +30,8 @@ def page(blocks, pictures):
             parts.append(f"<div class=wide>{table}{''.join(rows)}</table></div>")
         elif kind == "note":
             parts.append(f"<p>{html.escape(content)}</p>")
+        elif kind == "command":
+            parts.append(f"<p><code>{html.escape(content)}</code></p>")
         else:
             if kind == "title":
                 parts, waiting = parts + waiting, _images(pictures.get(content, []))

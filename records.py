@@ -7,6 +7,7 @@ import platform
 import re
 import subprocess
 import sys
+from datetime import datetime, timezone
 from importlib.metadata import version
 from pathlib import Path
 
@@ -62,7 +63,7 @@ def _is_sound(record):
         and all(re.fullmatch(r"\w+", word) for word in words)
         and all(type(config[name]) is int for name in ("train_seed", "seed", "b"))
         and all(type(record[name]) is str for name in ("weights_hash", "data_hash", "device"))
-        and type(record.get("test_hash", "")) is str
+        and all(type(record.get(name, "")) is str for name in ("test_hash", "command", "date"))
         and type(config["forget"]) is str
         and (record["task"] != "corrupted" or (type(config["corruption"]) is str and 0 < config["known_share"] <= 1
                                                and type(config["corrupt_count"]) is int))
@@ -102,6 +103,26 @@ def versions():
 
     packages = {name: version(name) for name in ("torchvision", "scikit-learn")}  # not imported for that
     return {"python": platform.python_version(), "torch": torch.__version__, **packages}
+
+
+def device(gpu):
+    """What a run was timed on: the card, or the processor and its threads."""
+    import torch
+
+    threads = torch.get_num_threads()
+    return torch.cuda.get_device_name() if gpu else f"{processor()}, {threads} thread{'s' * (threads > 1)}"
+
+
+def processor():
+    """The CPU by its name, where the system tells."""
+    told = Path("/proc/cpuinfo")
+    name = re.search(r"model name\s*: (.+)", told.read_text()) if told.exists() else None
+    return name[1] if name else f"{platform.processor() or platform.machine()} CPU"
+
+
+def today():
+    """The day, UTC."""
+    return datetime.now(timezone.utc).date().isoformat()
 
 
 @functools.cache

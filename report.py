@@ -9,6 +9,7 @@ reads every record under results/, prints the tables and writes report.md, repor
 import argparse
 import csv
 import io
+import shlex
 from pathlib import Path
 
 import page
@@ -38,10 +39,13 @@ GAP_HEAD = ["method", *[f"{name[:-2]} - retrain's" for name in SCORES], "pairs"]
 
 
 def blocks(all_tables):
-    """Yields ("title" | "section" | "note", text) and ("table", rows of texts, the head first): what every format shows."""
+    """What every format shows: yields ("title" | "section" | "note" | "command", text), ("table", rows of texts, head first)."""
     for (task, net, dataset, protocol), sections in all_tables.items():
         yield "title", title_of((task, net, dataset, protocol))
-        yield "note", provenance([run for rows in sections.values() for row in rows for run in row.runs])
+        runs = [run for rows in sections.values() for row in rows for run in row.runs]
+        yield "note", provenance(runs)
+        if command := command_of(runs):
+            yield "command", command
         share = " of the training images" if task == "random" else ""
         for forgotten, rows in sections.items():
             yield "section", f"{'Corrupted' if task == 'corrupted' else 'Forgotten'}: {forgotten}{share}"
@@ -95,9 +99,29 @@ def provenance(runs):
     commits = sorted({str(run["commit"])[:7] + ("-dirty" if str(run["commit"]).endswith("-dirty") else "") for run in runs})
     devices = sorted({run["device"] for run in runs})
     trainings = sorted({run["config"]["train_seed"] for run in runs})
+    days = sorted({run["date"] for run in runs if "date" in run})
     said = [f"training seed{'s' * (len(trainings) > 1)} {', '.join(map(str, trainings))}", f"on {', '.join(devices)}",
+            " to ".join(dict.fromkeys(days[:1] + days[-1:])),
             f"code {', '.join(commits)}" + (" (several versions are averaged)" if len(commits) > 1 else "")]  # fmt: skip
-    return "; ".join(said)
+    return "; ".join(filter(None, said))
+
+
+def command_of(runs):
+    """The command line of a table's cells, in capitals what differs from cell to cell, in brackets what not every cell has."""
+    commands = [shlex.split(run["command"]) for run in runs if "command" in run]
+    flags = [{flag: shlex.join(values) for flag, *values in _by_flag(words)} for words in commands]
+    parts = []
+    for flag in dict.fromkeys(flag for found in flags for flag in found):
+        values = {found.get(flag) for found in flags}
+        text = f"{flag} {flag.strip('-').upper() if len(values - {None}) > 1 else next(iter(values - {None}))}".strip()
+        parts.append(f"[{text}]" if None in values else text)
+    return " ".join([*commands[0][:2], *parts]) if commands else ""
+
+
+def _by_flag(words):
+    """[flag, values ...] of each flag of a command line; a value may be a negative number, but flags are words."""
+    starts = [i for i, word in enumerate(words) if word[:1] == "-" and word[1:2].isalpha()]
+    return [words[start:end] for start, end in zip(starts, [*starts[1:], None], strict=True)]
 
 
 def cells(row, most, attacked=False):
@@ -135,7 +159,7 @@ def markdown(all_tables):
             rows = [content[0], ["-" * width for width in widths], *content[1:]]
             lines += ["| " + " | ".join(t.ljust(w) for t, w in zip(row, widths, strict=True)) + " |" for row in rows]
         else:
-            lines.append(("## " if kind == "title" else "### " if kind == "section" else "") + content)
+            lines.append({"title": "## ", "section": "### ", "command": "    "}.get(kind, "") + content)
         lines.append("")
     return "\n".join(lines)
 
@@ -154,7 +178,7 @@ def latex(all_tables):
         else:
             title = content if kind == "title" else title
             caption = f"{title}. {content}" if kind == "section" else title
-            lines += [f"% {line}" for line in content.split("\n")] if kind == "note" else []
+            lines += [f"% {line}" for line in content.split("\n")] if kind in ("note", "command") else []
     return "\n".join(lines) + "\n"
 
 

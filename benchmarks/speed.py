@@ -10,7 +10,6 @@ the median ratio, the least and the greatest of n, seconds and peak memory of bo
 import argparse
 import json
 import os
-import platform
 import resource
 import shutil
 import statistics
@@ -198,8 +197,8 @@ def one_class(place, args, classes=1, methods=("baseline", "ssd")):
         lines = [f"forget_full_class_main.py {flags} -forget_class {name} -method {method}" for name in names for method in methods]
         subprocess.run([sys.executable, "-W", "ignore", ROOT / "sweep.py"], input="\n".join(lines), text=True, check=True,
                        cwd=place, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
-        records = [json.loads(path.read_text()) for path in (place / "results").rglob("*.json")]
-        by_run = {(record["config"]["forget"], record["config"]["method"]): record["scores"] for record in records}
+        kept = [json.loads(path.read_text()) for path in (place / "results").rglob("*.json")]
+        by_run = {(record["config"]["forget"], record["config"]["method"]): record["scores"] for record in kept}
         return torch.tensor([_of(by_run[name, method], method) for name in names for method in methods])
 
     return slow, fast
@@ -379,12 +378,14 @@ def main():
         return child(stage, side, Path(place), Path(place) / "out.pt", args)
     import torch
 
+    import records
+
     with tempfile.TemporaryDirectory() as folder:
         args.whole = args.whole and os.path.abspath(args.whole)
         prepare(args, Path(folder))
         os.environ["PLAIN_DEVICE"] = "cuda" if args.gpu else "cpu"
         argv = [args.whole, "--numerics", args.numerics, *["--gpu"] * args.gpu]
-        where = torch.cuda.get_device_name() if args.gpu else f"{os.cpu_count()} cores of {_processor()}"
+        where = torch.cuda.get_device_name() if args.gpu else f"{os.cpu_count()} cores of {records.processor()}"
         print(f"{NET}, {args.numerics}, {where}, torch {torch.__version__}\n")
         print("| stage | times as fast | n | plain s | ours s | plain GB | ours GB | results |\n|---|---|---|---|---|---|---|---|")
         for stage in args.stages:
@@ -394,11 +395,6 @@ def main():
             for _ in range(args.heavy_rounds if stage in HEAVY else args.rounds):
                 pairs.append([measured(stage, side, Path(folder), argv) for side in ("plain", "ours")])
             report(stage, pairs, args)
-
-
-def _processor():
-    names = [line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
-    return names[0] if names else platform.machine()
 
 
 if __name__ == "__main__":

@@ -63,7 +63,7 @@ def records(folder):
     """{file name: record without seconds and places}."""
     found = {path.name: json.loads(path.read_text()) for path in folder.rglob("*.json")}
     for record in found.values():
-        del record["seconds"], record["config"]["results"]
+        del record["seconds"], record["date"], record["command"], record["config"]["results"]
     return found
 
 

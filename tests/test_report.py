@@ -113,6 +113,18 @@ def test_deterministic_missing_and_mixed_are_said():
         ["finetune (data dddddd)", "90.00"], ["finetune (data eeeeee)", "50.00"]]  # fmt: skip
 
 
+def test_command_and_days_head_a_table():
+    same, on = "python forget_x_main.py -net Net -data 'a b' -method", "2026-11-2"
+    made = [{**record("ssd", 0, 1, 1, 1), "command": f"{same} ssd -seed 0 -lambda -1 -gpu", "date": on + "4"},
+            {**record("jit", 1, 1, 1, 1), "command": f"{same} jit -seed 1 -gpu", "date": on + "5"}]  # fmt: skip
+    assert report.command_of(made) == "python forget_x_main.py -net Net -data 'a b' -method METHOD -seed SEED [-lambda -1] -gpu"
+    text = report.markdown(tables([*made, record("baseline", 0, 1, 1, 1)]))
+    assert "\n    python forget_x_main.py -net Net" in text and "; 2026-11-24 to 2026-11-25; code" in text
+    text = report.markdown(tables([record("baseline", 0, 1, 1, 1)]))
+    assert "python forget" not in text and "on a CPU; code" in text  # records of before
+    assert "<code>python forget_x_main.py" in report.page.page(report.blocks(tables(made)), {})
+
+
 def test_script_writes_tables_and_figures(results, tmp_path):
     done = call("report.py", results, "--html", tmp_path / "page.html", cwd=results)
     assert done.returncode == 0, done.stderr
