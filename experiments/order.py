@@ -4,11 +4,14 @@
 
 takes the checkpoint that pretrain_model.py left and dampens it by importances of D in three orders (by class; the released
 scripts', D_f at the end; shuffled, three times), of other batch sizes, and of single samples, which depend on neither.
-Prints how much is selected, how much of it is what order by class selects too (Jaccard), and the scores, as a table.
+Prints how much is selected, how much of it is what order by class selects too (Jaccard), and the scores, as a table; the
+same numbers go to docs/order-{net}-{dataset}-{class}.json.
 """
 
 import copy
+import json
 import sys
+from pathlib import Path
 
 import torch
 from tqdm import tqdm
@@ -20,8 +23,9 @@ import forget_full_class_main as script
 import inputs
 import metrics
 import models
+import records
 import ssd
-from common import run_script
+from common import run_script, write_whole
 from images import batches
 from protocol import RELEASED
 
@@ -53,19 +57,32 @@ def outcome(model, split, untrained, alpha, *, full_set=None, size=64, per_sampl
 def main(argv=None):
     args = flags.arguments(__doc__, "full_class", [*(sys.argv[1:] if argv is None else argv), "-method", "ssd"])
     train, test = inputs.load_data(args)
-    model, _, _ = inputs.trained(args, train)
+    model, _, weights = inputs.trained(args, train)
     model.to(inputs.device(args))
     split, untrained = datasets.split_class(train, test, args.forget_class), models.untrained(model)
     alpha = experiment.dial(args, "alpha", script.ALPHA)
     print(f"SSD, alpha {alpha:g}, lambda 1, {args.net} on {args.dataset}, forget {args.forget_class}\n")
     print("| I_D | selected % | Jaccard | D_r % | D_f % | MIA % |\n|---|---|---|---|---|---|")
-    first = None
+    first, rows = None, {}
     for what, full_set, size, per_sample in tqdm(list(readings(train, test, split, args.forget_class)), disable=None):
         chosen, scores = outcome(model, split, untrained, alpha, full_set=full_set, size=size, per_sample=per_sample)
         first = chosen if first is None else first
         jaccard = int((chosen & first).sum()) / max(1, int((chosen | first).sum()))
         said = [100 * float(chosen.double().mean()), jaccard, *(scores[name] for name in ("RetainTestAcc", "Df", "MIA"))]
+        rows[what] = dict(zip(("selected %", "Jaccard", "D_r %", "D_f %", "MIA %"), said, strict=True))
         print(f"| {what} | " + " | ".join(f"{value:.2f}" for value in said) + " |", flush=True)
+    found = {
+        "command": args.command.replace("forget_full_class_main.py", "-m experiments.order"),
+        "alpha": alpha,
+        "weights_hash": weights,
+        "device": records.device(args.gpu),
+        "date": records.today(),
+        **records.versions(),
+        "rows": rows,
+    }
+    write_whole(
+        Path(f"docs/order-{args.net}-{args.dataset}-{args.forget_class}.json"), (json.dumps(found, indent=1) + "\n").encode()
+    )
 
 
 if __name__ == "__main__":
