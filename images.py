@@ -154,22 +154,26 @@ def crop_flip_rotate(x, top, left, flip, degrees, crop, padding):
     Source of the rotation's 16.16 fixed-point arithmetic: Pillow, Image.rotate and Geometry.c (affine_fixed).
     """
     height, width = x.shape[-2:]
-    top, left, flip, degrees = (v.to(x.device)[:, None, None] for v in (top, left, flip, degrees))
-    ys, xs = torch.meshgrid(*[torch.arange(crop, device=x.device)] * 2, indexing="ij")  # the output's pixels
+    top, left, flip, degrees = (v.to(x.device)[:, None, None] for v in (top.int() - padding, left.int() - padding, flip, degrees))
+    ys, xs = (
+        torch.arange(crop, dtype=torch.int32, device=x.device).view(shape) for shape in ((crop, 1), (1, crop))
+    )  # the output's
     angle = -torch.deg2rad(degrees % 360)
     cos, sin = torch.round(torch.cos(angle), decimals=15), torch.round(torch.sin(angle), decimals=15)
     centre = crop / 2
     x0, y0 = centre - cos * centre - sin * centre, centre + sin * centre - cos * centre
 
     def fixed(value):
-        return torch.floor(value * 65536 + 0.5).long()
+        return torch.floor(value * 65536 + 0.5).int()
 
-    column = (fixed(x0 + cos * 0.5 + sin * 0.5) + fixed(cos) * xs + fixed(sin) * ys) >> 16
-    row = (fixed(y0 - sin * 0.5 + cos * 0.5) - fixed(sin) * xs + fixed(cos) * ys) >> 16
-    inside = (column >= 0) & (column < crop) & (row >= 0) & (row < crop)
-    column = torch.where(flip, crop - 1 - column, column) + left - padding
-    row = row + top - padding
-    inside &= (column >= 0) & (column < width) & (row >= 0) & (row < height)
-    source = torch.where(inside, row * width + column, 0).flatten(1)[:, None].expand(-1, x.shape[1], -1)
+    column = (fixed(x0 + cos * 0.5 + sin * 0.5) + fixed(cos) * xs) + fixed(sin) * ys >> 16
+    row = (fixed(y0 - sin * 0.5 + cos * 0.5) - fixed(sin) * xs) + fixed(cos) * ys >> 16
+    (first_row, last_row), (first, last) = (  # what of the crop is image: not beyond it, not padding
+        ((-start).clamp(min=0), (size - start).clamp(max=crop)) for start, size in ((top, height), (left, width))
+    )
+    first, last = torch.where(flip, crop - last, first), torch.where(flip, crop - first, last)
+    inside = (column >= first) & (column < last) & (row >= first_row) & (row < last_row)
+    source = (row + top) * width + left + torch.where(flip, crop - 1 - column, column)
+    source = torch.where(inside, source, 0).long().flatten(1)[:, None].expand(-1, x.shape[1], -1)
     picked = x.flatten(2).gather(2, source).view(len(x), x.shape[1], crop, crop)
     return picked * inside[:, None]

@@ -10,7 +10,7 @@ from images import batches
 from protocol import PAPER
 from training import predict
 
-BATCH = (64, 512)  # of images scored at a time: on a CPU what its cache holds, on a GPU
+BATCH = (100, 512)  # of images scored at a time: on a CPU what its cache holds, on a GPU
 
 
 def accuracy(logits, labels):
