@@ -1,6 +1,6 @@
 """This project against the plain way (plain.py), stage by stage: how many times as fast, and whether the results are equal.
 
-    python -m benchmarks.speed [DIR] [--rounds 3] [--stages start augment ...] [--numerics bf16] [--gpu]
+    python -m benchmarks.speed [DIR] [--rounds 3] [--images 50] [--stages start augment ...] [--numerics bf16] [--gpu]
 
 DIR holds train/<class>/ and test/<class>/ with 32x32 images; without it scikit-learn's digits, enlarged, are taken. Each
 measurement is a process of its own, the plain way and ours taking turns; the ratio is one of neighbours. Prints for each stage
@@ -23,7 +23,6 @@ NET = "ResNet18"
 ROOT = Path(__file__).parent.parent
 HEAVY = ("one_class", "five_classes", "six_methods")  # whole runs, once each unless --heavy-rounds says more
 SIZES = {"augment": 2000, "attack": 400, "importance": 512, "fisher": 4, "training": 512, "training_vit": 24}  # images
-WHOLE = (50, 10)  # training and test images of each class in whole runs and in evaluation
 METHODS = ("baseline", "ssd", "finetune", "bad_teacher", "amnesiac", "unsir")
 
 
@@ -337,7 +336,7 @@ def prepare(args, folder):
     if not args.whole:
         args.whole = str(folder / "digits")
         write_digits(Path(args.whole))
-    for part, count in zip(("train", "test"), WHOLE, strict=True):
+    for part, count in (("train", args.images), ("test", args.images // 5)):
         for name in sorted(os.listdir(f"{args.whole}/{part}")):
             goal = folder / "data" / part / name
             goal.mkdir(parents=True)
@@ -368,6 +367,7 @@ def main():
     parser.add_argument("whole", nargs="?", metavar="DIR")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--heavy-rounds", type=int, default=1, help="of whole runs")
+    parser.add_argument("--images", type=int, default=50, help="of each class, in whole runs and evaluation; test images: a fifth")
     parser.add_argument("--stages", nargs="+", choices=STAGES, default=list(STAGES))
     parser.add_argument("--numerics", choices=["fp32", "tf32", "bf16"], default="fp32", help="of this project's side")
     parser.add_argument("--gpu", action="store_true")
