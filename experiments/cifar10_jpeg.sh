@@ -32,16 +32,18 @@ grid() { # protocol
   done
 }
 
-curve() { # what to forget: D_f and D_r over alpha, of the first trained network; ASSD, which needs none, beside it
-  local alpha
-  METHODS=(baseline assd) && forget "$1" $net Folder "$2" 0
-  METHODS=(ssd lfssd)
-  for alpha in 0.1 0.3 1 2 3 4 5 6 7 8 9 10 12 30 100; do forget "$1" $net Folder "$2 -alpha $alpha" 0; done
+each() { # flags: a run of METHODS for each forget set, of the first trained network
+  local class
+  forget random $net Folder "-forget_perc $FORGET_PERC$1" 0
+  for class in "${classes[@]}"; do forget full_class $net Folder "-forget_class $class$1" 0; done
 }
 
 grid paper
 RESULTS=results/cifar10-jpeg-$SIZE-alpha
-curve random "-forget_perc $FORGET_PERC"
-for class in "${classes[@]}"; do curve full_class "-forget_class $class"; done
+METHODS=(baseline assd) && each ""                  # what the curves over alpha stand beside
+for method in ssd lfssd; do
+  METHODS=($method)
+  for alpha in 0.1 0.3 1 2 3 4 5 6 7 8 9 10 12 30 100; do each " -alpha $alpha"; done
+done
 METHODS=(retrain ssd unsir)
 if [ "$SIZE" = full ]; then grid released; fi
