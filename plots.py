@@ -98,10 +98,11 @@ def _targets(title, panels_of, spread):
     columns = min(2, len(panels_of))
     count = math.ceil(len(panels_of) / columns)
     figure, axes = panels(count, columns, 4.6 * columns, 3.6 * count + 0.6)
-    kept = [x for points in panels_of.values() for *_, (x, _), _ in points]
+    every = [point for points in panels_of.values() for point in points]
+    kept, forgotten = [x for _, _, (x, _), _ in every], [y for *_, (y, _) in every]
     for axis, (name, points) in zip(axes.flat, panels_of.items(), strict=False):
         axis.set_xlim(min(kept) - 4, max(kept) + 4)
-        axis.set_ylim(-4, 104)
+        axis.set_ylim(min(forgotten) - 4, max(forgotten) + 4)
         for label, method, (x, over_x), (y, over_y) in points:
             look = {"color": _family(method), "linestyle": "none", "clip_on": method != "retrain"}
             axis.errorbar(x, y, xerr=over_x, yerr=over_y, marker=FIXED.get(method, "oo")[1], elinewidth=0.6, alpha=0.7, label=label,
