@@ -62,12 +62,18 @@ def blocks(all_tables):
             yield from shares(sections)
         elif len(sections) > 1:
             yield "section", f"Averaged over the {len(sections)} forgotten classes; ± is over classes, not over seeds"
-            means, labels = over_classes(sections), [row.label for row in next(iter(sections.values()))]
-            complete = {row.label for rows in sections.values() for row in rows if not row.runs}
-            body = [[label, *[f"{means[label][name][0]:.2f} ± {means[label][name][1]:.2f}" for name in SCORES]]
-                    if label not in complete else [label, *["missing"] * 3] for label in labels]  # fmt: skip
-            yield "table", [["method", *SCORES], *body]
+            means, rows = over_classes(sections), next(iter(sections.values()))
+            incomplete = {row.label for rows in sections.values() for row in rows if not row.runs}
+            body = [[row.label, *["missing"] * 3, "", ""] if row.label in incomplete else
+                    [row.label, *mean_cells(means[row.label], row.method != "retrain")] for row in rows]  # fmt: skip
+            yield "table", [["method", *SCORES, "distance", "seconds"], *body]
     yield "note", LEGEND
+
+
+def mean_cells(means, compared):
+    """The means over classes as texts; distance where the row is compared with retrain."""
+    scores = [f"{mean:.2f} ± {spread:.2f}" for mean, spread in (means[name] for name in SCORES)]
+    return [*scores, f"{means['distance'][0]:.2f}" if compared and "distance" in means else "", f"{means['seconds'][0]:.3g}"]
 
 
 def title_of(key):

@@ -168,6 +168,15 @@ def test_overview_is_the_mean_over_classes():
     drawn = {bars.get_label(): bars.lines[0].get_xydata().tolist() for bars in axis.containers}
     assert drawn == {"retrain": [[91, 1]], "ssd": [[81, 5]], "finetune": [[92, 30]]}  # jit was not run on both
     assert {text.get_text(): text.xy for text in axis.texts} == {"finetune": (92, 30), "ssd": (81, 5), "retrain": (91, 1)}
+    averaged = {row[0]: row[1:] for row in cells_of(report.markdown(tables(entries)))[-3:]}
+    assert averaged["ssd"] == [
+        "81.00 ± 1.41",
+        "5.00 ± 7.07",
+        "5.00 ± 0.00",
+        "4.67",
+        "1",
+    ]  # 10, 8, 0 and 10, 0, 0 points from retrain
+    assert averaged["retrain"][3:] == ["", "1"]
     assert "overview" in plots.figures(key, tables(entries)[key]) and "overview" not in plots.figures(key, {"cat": sections["cat"]})
 
 
