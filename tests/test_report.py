@@ -168,6 +168,8 @@ def test_overview_is_the_mean_over_classes():
     drawn = {bars.get_label(): bars.lines[0].get_xydata().tolist() for bars in axis.containers}
     assert drawn == {"retrain": [[91, 1]], "ssd": [[81, 5]], "finetune": [[92, 30]]}  # jit was not run on both
     assert {text.get_text(): text.xy for text in axis.texts} == {"finetune": (92, 30), "ssd": (81, 5), "retrain": (91, 1)}
+    (axis,) = plots.overview("title", {"cat": sections["cat"], "again": sections["cat"]}).axes  # jit at 10, retrain at 90
+    assert "jit (10)" in [text.get_text() for text in axis.texts] and axis.get_xlim()[0] > 70
     averaged = {row[0]: row[1:] for row in cells_of(report.markdown(tables(entries)))[-3:]}
     assert averaged["ssd"] == [
         "81.00 ± 1.41",
