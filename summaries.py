@@ -100,9 +100,13 @@ def _training(record):
 def settings(record):
     """What sets two rows of one method apart, as texts; training seeds do not, another network by the same seed does."""
     config = record["config"]
-    own = {name: str(value) for name, value in config["set"].items()}
+    own = {name: _text(value) for name, value in config["set"].items()}
     data = record["data_hash"][:6] + record.get("test_hash", "")[:6]
-    return {**{name: str(config[name]) for name in SETTINGS}, "data": data, **own}
+    return {**{name: _text(config[name]) for name in SETTINGS}, "data": data, **own}
+
+
+def _text(value):
+    return f"{value:.12g}" if isinstance(value, float) else str(value)
 
 
 def _rows(variants, goals):
