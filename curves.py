@@ -55,7 +55,7 @@ def alphas(title, sections, found):
     for axis in axes[-1]:
         axis.set_xlabel("alpha (a smaller one selects more)", fontsize=9)
     legend(figure, axes)
-    figure.suptitle(f"{title}, over alpha. Cross: collapsed; bar: standard deviation", fontsize=10)
+    figure.suptitle(f"{title}, over alpha.\nCross: collapsed; bar: standard deviation", fontsize=10)
     return figure
 
 
