@@ -248,7 +248,15 @@ class Thread(NoPlace):
         worker.shutdown()
 
 
-def test_ctrl_c_interrupts_nothing_half_way(monkeypatch):
+@pytest.fixture
+def ctrl_c_counts():
+    """A suite that runs in a shell's background inherits a SIGINT that is ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_ctrl_c_interrupts_nothing_half_way(monkeypatch, ctrl_c_counts):
     """Raised within a future's lock it left that lock taken, and the sweep never ended."""
     waited, wait = [], sweeping.wait
 
@@ -266,7 +274,7 @@ def test_ctrl_c_interrupts_nothing_half_way(monkeypatch):
     assert len(waited) == 1 and signal.getsignal(signal.SIGINT) is handler
 
 
-def test_a_second_ctrl_c_is_raised_and_an_ignored_one_stays_ignored():
+def test_a_second_ctrl_c_is_raised_and_an_ignored_one_stays_ignored(ctrl_c_counts):
     with pytest.raises(KeyboardInterrupt), sweeping.interrupts_noted() as stop:
         os.kill(os.getpid(), signal.SIGINT)
         assert stop == [signal.SIGINT]
