@@ -23,7 +23,8 @@ from protocol import PROTOCOLS
 from training import recipe
 
 LATER = ("corruption", "corrupt_count", "validation")  # flags that a record has only where they are used
-PLACES = ("data", "weight_path", "results", "wandb", "force", "classes", "superclasses", "subclasses", "forget_class")
+PLACES = ("command", "data", "weight_path", "results", "wandb", "force", "classes", "superclasses", "subclasses",
+          "forget_class")  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +35,6 @@ class Run:
     """
 
     config: dict
-    command: str
     path: Path
     split: datasets.Split
     model: torch.nn.Module | None = None
@@ -54,7 +54,7 @@ def prepare(args, split, ALPHA, LAMBDA):
     takes = inspect.signature(METHODS[args.method]).parameters
     config = dict(vars(args), forget=_forgotten(args, split), train_seed=metadata.get("seed", args.train_seed),
                   train_numerics=metadata.get("recipe", {}).get("numerics", "fp32"))  # fmt: skip
-    config = {k: v for k, v in config.items() if k not in ("command", "dry_run", "together") and (v or k not in LATER)}
+    config = {k: v for k, v in config.items() if k not in ("dry_run", "together") and (v or k not in LATER)}
     config["alpha"], config["lambda"] = (
         dial(args, flag, table) if name in takes else _unused(args, flag)
         for flag, name, table in (("alpha", "alpha", ALPHA), ("lambda", "lam", LAMBDA))
@@ -65,15 +65,15 @@ def prepare(args, split, ALPHA, LAMBDA):
               "forget_hash": sha256(split.forget.index.cpu().sort().values)}  # fmt: skip
     path = _path(config, hashes)
     if found := _found(args, path):
-        return Run(config, args.command, path, split, record=found)
+        return Run(config, path, split, record=found)
     if args.dry_run:
         print(f"to run: {path}")
-        return Run(config, args.command, path, split)
+        return Run(config, path, split)
     check_writable(path.parent)
     claimed = Claim(path)
     if found := _found(args, path):  # by the process that was waited for
         claimed.end()
-        return Run(config, args.command, path, split, record=found)
+        return Run(config, path, split, record=found)
     model.to(inputs.device(args))
     protocol, notes = PROTOCOLS[args.protocol], {"selected": None, "full_importance": None}
     _seed("untrained", args.seed)
@@ -87,7 +87,7 @@ def prepare(args, split, ALPHA, LAMBDA):
     original_logits = partial(inputs.original_logits, args, model, weights)
     original_d_r = None if args.method == "baseline" else _original_d_r(args, original_logits, split, config, hashes)
     _seed("unlearning", args.seed)
-    return Run(config, args.command, path, split, model, untrained, settings, notes, hashes, original_d_r, original_logits, claimed)
+    return Run(config, path, split, model, untrained, settings, notes, hashes, original_d_r, original_logits, claimed)
 
 
 def _named_by(takes, offered):
@@ -186,11 +186,11 @@ def score(run, model):
 
 def finish(run, scores, forgetting, evaluation):
     """Write, mirror and show the record of a run; returns it."""
-    notes, config = dict(run.notes), run.config
+    notes, config = dict(run.notes), dict(run.config)
     seconds = {"method": forgetting.seconds, "evaluation": evaluation.seconds, "full_importance": notes.pop("full_importance")}
     retrained = done_by("retrain", config, run.hashes)
     collapse = records.collapse(config["task"], scores, run.original_d_r, retrained and retrained["scores"]["Df"])
-    record = {"task": config["task"], "command": run.command, "config": config, "scores": scores, "collapse": collapse,
+    record = {"task": config["task"], "command": config.pop("command"), "config": config, "scores": scores, "collapse": collapse,
               "seconds": seconds, "sizes": {"D": len(run.split.full), "D_f": len(run.split.forget)}, **notes, **run.hashes,
               "versions": records.versions(), "commit": records.commit(), "device": records.device(config["gpu"]),
               "date": records.today()}  # fmt: skip

@@ -10,19 +10,17 @@ the end, exit code 1, and the rest is finished. Killed at any moment, the same s
 
 import argparse
 import math
-import multiprocessing
 import os
 import shlex
-import signal
 import statistics
 import sys
 import time
-from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, ProcessPoolExecutor, wait
-from contextlib import contextmanager
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, wait
 from pathlib import Path
 
 import workers
 from common import CannotWrite, UserError, refuse, run_script
+from processes import Processes, interrupts_noted, visible
 
 AGAIN = 2  # seconds until a run that another process is at is looked at again
 
@@ -71,15 +69,6 @@ def arguments(argv):
     return args
 
 
-def visible(gpus):
-    """CUDA_VISIBLE_DEVICES for GPUs by number: of those that it shows already, where a scheduler has set it."""
-    shown = os.environ.get("CUDA_VISIBLE_DEVICES")
-    names = shown.split(",") if shown else None
-    if names and max(map(int, gpus)) >= len(names):
-        raise UserError(f"--gpus {','.join(gpus)}: CUDA_VISIBLE_DEVICES shows {len(names)}; number them from 0, or unset it")
-    return ",".join(names[int(gpu)] if names else gpu for gpu in gpus)
-
-
 def _parsed(line):
     try:
         words = shlex.split(line)
@@ -90,48 +79,6 @@ def _parsed(line):
     if script not in workers.SCRIPTS:
         raise UserError(f"{line.strip()!r} is none of {', '.join(workers.SCRIPTS)}; each line is one of these with its flags")
     return script, words[1:]
-
-
-@contextmanager
-def interrupts_noted():
-    """A list that a first Ctrl-C is put into, in place of being raised wherever the main thread is; a second one is raised.
-
-    Raised within concurrent.futures it can leave a future locked, whose executor's thread the exit would wait for without end.
-    """
-    stop = []
-
-    def note(number, frame):
-        stop.append(number)
-        signal.signal(signal.SIGINT, before)
-
-    before = signal.getsignal(signal.SIGINT)
-    if callable(before):  # else it is ignored, as under nohup
-        signal.signal(signal.SIGINT, note)
-    try:
-        yield stop
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-class Processes:
-    """Workers on this machine, `total` at a time. Each is a pool of one, so that one that is killed takes no other along."""
-
-    def __init__(self, total):
-        self.total, self.captured = total, total > 1
-
-    def count(self):
-        return self.total
-
-    def open(self):
-        context = multiprocessing.get_context("spawn")
-        return ProcessPoolExecutor(1, context, workers.begin, (os.getcwd(), self.captured))
-
-    def close(self, worker):
-        worker.shutdown(wait=False, cancel_futures=True)  # a broken one may never end by itself; end() sees to that
-
-    def end(self):
-        for process in multiprocessing.active_children():
-            process.terminate()
 
 
 class Sweep:

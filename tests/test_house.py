@@ -14,7 +14,7 @@ from methods import METHODS
 ORDER = ["common", "protocol", "images", "folders", "datasets", "corruption", "numerics", "models", "training",
          "metrics", "gradients", "linearised", "ssd", "store", "records", "mirror", "methods", "flags", "inputs", "experiment",
          "pretrain_model", "forget_full_class_main", "forget_sub_class_main", "forget_random_main",
-         "forget_corrupted_main", "workers", "cluster", "sweep", "summaries", "panels", "curves", "plots",
+         "forget_corrupted_main", "workers", "processes", "cluster", "sweep", "summaries", "provenance", "panels", "curves", "plots",
          "page", "report", "tune"]  # fmt: skip
 
 
@@ -36,7 +36,15 @@ def test_every_file_imports_only_from_files_above_it():
             assert not below, f"{path.name} imports {below}"
     libraries = {"math", "warnings", "contextlib", "torch"}
     assert set(imported(ROOT / "ssd.py")) | set(imported(ROOT / "gradients.py")) == {*libraries, "gradients"}
-    assert {n for n in imported(ROOT / "report.py") if n in ORDER} == {"common", "records", "summaries", "panels", "plots", "page"}
+    assert {n for n in imported(ROOT / "report.py") if n in ORDER} == {
+        "common",
+        "records",
+        "summaries",
+        "provenance",
+        "panels",
+        "plots",
+        "page",
+    }
 
 
 SNIPPETS = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)

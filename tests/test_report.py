@@ -10,6 +10,7 @@ import scipy.stats
 from conftest import call
 
 import plots
+import provenance
 import records
 import report
 from common import UserError
@@ -117,7 +118,7 @@ def test_command_and_days_head_a_table():
     same, on = "python forget_x_main.py -net Net -data 'a b' -method", "2026-11-2"
     made = [{**record("ssd", 0, 1, 1, 1), "command": f"{same} ssd -seed 0 -lambda -1 -gpu", "date": on + "4"},
             {**record("jit", 1, 1, 1, 1), "command": f"{same} jit -seed 1 -gpu", "date": on + "5"}]  # fmt: skip
-    assert report.command_of(made) == "python forget_x_main.py -net Net -data 'a b' -method METHOD -seed SEED [-lambda -1] -gpu"
+    assert provenance.command_of(made) == "python forget_x_main.py -net Net -data 'a b' -method METHOD -seed SEED [-lambda -1] -gpu"
     text = report.markdown(tables([*made, record("baseline", 0, 1, 1, 1)]))
     assert "\n    python forget_x_main.py -net Net" in text and "; 2026-11-24 to 2026-11-25; code" in text
     text = report.markdown(tables([record("baseline", 0, 1, 1, 1)]))

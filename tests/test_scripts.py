@@ -56,7 +56,8 @@ def test_forget_leaves_one_record_and_does_not_run_twice(place, tmp_path, task):
     assert set(record["scores"]) == {"TestAcc", "RetainTestAcc", "Df", "MIA", "ZRF"}
     assert set(record["seconds"]) == {"method", "evaluation", "full_importance"} and record["seconds"]["full_importance"] > 0
     assert 0 < record["selected"] < 1 and len(record["forget_hash"]) == 64 and record["config"]["lambda"] == 1
-    assert {"versions", "commit", "device", "data_hash", "weights_hash"} <= record.keys()
+    assert {"versions", "commit", "device", "data_hash", "weights_hash", "date"} <= record.keys()
+    assert record["command"].startswith(f"python forget_{task}_main.py ") and "-alpha 2" in record["command"]
     assert record["config"]["b"] == (128 if task == "random" else 64)
     assert not {"corruption", "corrupt_count", "validation"} & record["config"].keys()  # so older records keep their names
     assert record["sizes"]["D"] > record["sizes"]["D_f"] > 0

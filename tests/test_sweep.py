@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from conftest import DIGITS, ENVIRONMENT, GRID, ROOT, assert_refused, call, copy_of, only_record, records_of
 
+import processes
 import sweep as sweeping
 import workers
 from common import UserError
@@ -275,14 +276,14 @@ def test_ctrl_c_interrupts_nothing_half_way(monkeypatch, ctrl_c_counts):
 
 
 def test_a_second_ctrl_c_is_raised_and_an_ignored_one_stays_ignored(ctrl_c_counts):
-    with pytest.raises(KeyboardInterrupt), sweeping.interrupts_noted() as stop:
+    with pytest.raises(KeyboardInterrupt), processes.interrupts_noted() as stop:
         os.kill(os.getpid(), signal.SIGINT)
         assert stop == [signal.SIGINT]
         os.kill(os.getpid(), signal.SIGINT)
         time.sleep(1)
     handler = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as nohup's shell leaves it
     try:
-        with sweeping.interrupts_noted() as stop:
+        with processes.interrupts_noted() as stop:
             os.kill(os.getpid(), signal.SIGINT)
         assert stop == [] and signal.getsignal(signal.SIGINT) is signal.SIG_IGN
     finally:
@@ -291,11 +292,11 @@ def test_a_second_ctrl_c_is_raised_and_an_ignored_one_stays_ignored(ctrl_c_count
 
 def test_gpus_are_numbered_among_those_that_are_shown(monkeypatch):
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    assert sweeping.visible(["0", "2"]) == "0,2"
+    assert processes.visible(["0", "2"]) == "0,2"
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,GPU-5ab")
-    assert sweeping.visible(["0"]) == "3" and sweeping.visible(["1", "0"]) == "GPU-5ab,3"
+    assert processes.visible(["0"]) == "3" and processes.visible(["1", "0"]) == "GPU-5ab,3"
     with pytest.raises(UserError, match="number them from 0"):
-        sweeping.visible(["2"])
+        processes.visible(["2"])
 
 
 def test_runs_wait_for_the_retrain_they_are_measured_against():

@@ -1,0 +1,61 @@
+"""This machine as a place for a sweep's workers: its processes, its GPUs by number, its Ctrl-C."""
+
+import multiprocessing
+import os
+import signal
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+
+import workers
+from common import UserError
+
+
+class Processes:
+    """Workers on this machine, `total` at a time. Each is a pool of one, so that one that is killed takes no other along."""
+
+    def __init__(self, total):
+        self.total, self.captured = total, total > 1
+
+    def count(self):
+        return self.total
+
+    def open(self):
+        context = multiprocessing.get_context("spawn")
+        return ProcessPoolExecutor(1, context, workers.begin, (os.getcwd(), self.captured))
+
+    def close(self, worker):
+        worker.shutdown(wait=False, cancel_futures=True)  # a broken one may never end by itself; end() sees to that
+
+    def end(self):
+        for process in multiprocessing.active_children():
+            process.terminate()
+
+
+def visible(gpus):
+    """CUDA_VISIBLE_DEVICES for GPUs by number: of those that it shows already, where a scheduler has set it."""
+    shown = os.environ.get("CUDA_VISIBLE_DEVICES")
+    names = shown.split(",") if shown else None
+    if names and max(map(int, gpus)) >= len(names):
+        raise UserError(f"--gpus {','.join(gpus)}: CUDA_VISIBLE_DEVICES shows {len(names)}; number them from 0, or unset it")
+    return ",".join(names[int(gpu)] if names else gpu for gpu in gpus)
+
+
+@contextmanager
+def interrupts_noted():
+    """A list that a first Ctrl-C is put into, in place of being raised wherever the main thread is; a second one is raised.
+
+    Raised within concurrent.futures it can leave a future locked, whose executor's thread the exit would wait for without end.
+    """
+    stop = []
+
+    def note(number, frame):
+        stop.append(number)
+        signal.signal(signal.SIGINT, before)
+
+    before = signal.getsignal(signal.SIGINT)
+    if callable(before):  # else it is ignored, as under nohup
+        signal.signal(signal.SIGINT, note)
+    try:
+        yield stop
+    finally:
+        signal.signal(signal.SIGINT, before)
