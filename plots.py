@@ -1,7 +1,6 @@
 """Summaries into figures: the methods beside each other, and the trials of a search."""
 
 import math
-from collections import Counter
 
 from curves import alphas, healing
 from panels import FIXED, legend, looks_of, panels
@@ -83,12 +82,10 @@ def _spreads(values):
 
 def overview(title, sections):
     """The trade-off in one panel: the means over the forgotten classes, of the methods that every class has."""
-    rows = [row for rows in sections.values() for row in rows if row.runs]
-    runs_of, methods = Counter(row.label for row in rows), {row.label: row.method for row in rows}
+    methods = {row.label: row.method for rows in sections.values() for row in rows}
     points = [
         (label, methods[label], (values["D_r %"][0], None), (values["D_f %"][0], None))
         for label, values in over_classes(sections).items()
-        if runs_of[label] == len(sections)
     ]
     return _targets(title, {f"mean over {', '.join(sections)}": points})
 

@@ -220,11 +220,14 @@ def over_alphas(sections):
 
 
 def over_classes(sections):
-    """{label: {column: (mean, sample standard deviation over classes)}} of what every class has; "distance" is a column too."""
+    """{label: {column: (mean, sample standard deviation over classes)}} of the methods that were run on every class, two or more.
+
+    "distance" is a column too.
+    """
     by_label = {}
     for row in (row for rows in sections.values() for row in rows if row.runs):
         distance = {} if row.distance is None else {"distance": row.distance}
         by_label.setdefault(row.label, []).append({name: value.mean for name, value in row.values.items()} | distance)
     return {label: {name: (statistics.fmean(found[name] for found in values), statistics.stdev(found[name] for found in values))
                     for name in values[0] if all(name in found for found in values)}
-            for label, values in by_label.items() if len(values) > 1}  # fmt: skip
+            for label, values in by_label.items() if len(values) == len(sections)}  # fmt: skip

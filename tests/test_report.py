@@ -14,7 +14,7 @@ import provenance
 import records
 import report
 from common import UserError
-from summaries import interval, tables
+from summaries import interval, over_classes, tables
 
 
 def record(method, seed, d_r, d_f, mia, *, task="full_class", forget="7", alpha=None, selected=None, seconds=1.0, full=None,
@@ -159,6 +159,14 @@ def test_four_alphas_are_a_curve():
     assert lines["D_r of ASSD, at its alpha"] == ([3.5], [93]) and lines["parameters selected"] == ([1, 2, 4, 10], [10, 5, 2.5, 1])
     assert ([1, 2, 4], [81, 82, 84]) in lines.values()  # the crosses: more than 10 points below the baseline
     assert [text.get_text() for text in figures["trade-off"].axes[0].texts] == ["baseline", "assd", "retrain"]  # from the top
+
+
+def test_a_mean_is_over_all_classes_or_missing():
+    entries = [record("ssd", 0, 80, 5, 5, forget=name, alpha=alpha) for name in "abc" for alpha in (5.0, 10.0)]
+    ((key, sections),) = tables([*entries, *(record("jit", 0, 9, 9, 9, forget=name) for name in "bc")]).items()
+    assert list(over_classes(sections)) == ["ssd (alpha 5)", "ssd (alpha 10)"]  # not jit, of two in three
+    rows = cells_of(report.markdown({key: sections}))[-3:]
+    assert [row[1] for row in rows] == ["missing", "80.00 ± 0.00", "80.00 ± 0.00"]
 
 
 def test_overview_is_the_mean_over_classes():
