@@ -40,6 +40,12 @@ def write_images(root, classes, per_class, seed=0, size=(9, 7)):
             Image.fromarray(rng.integers(0, 256, (*size, 3), dtype=np.uint8)).save(folder / f"{number}.png")
 
 
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    """No test finds, or leaves, checkpoints and records in this folder: after the demo there are some."""
+    monkeypatch.chdir(tmp_path)
+
+
 @pytest.fixture
 def image_folder(tmp_path):
     """A user's own data: DIR/train and DIR/test with the classes cat, dog and owl."""
