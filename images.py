@@ -91,23 +91,21 @@ class Batches:
 
     def __iter__(self):
         parts = (torch.randperm if self.shuffle else torch.arange)(len(self.images)).split(self.batch_size)[: len(self)]
-        sizes, moves = [len(part) for part in parts], [()] * len(parts)
+        sizes, places = [len(part) for part in parts], [None] * len(parts)
         if self.augment:  # drawn for the whole pass, so that a GPU does not wait for a few numbers at every step
-            drawn = [draw(len(part), self.images.pixels.shape, self.images.augmentation) for part in parts]
-            moves = zip(*[self._there(values).split(sizes) for values in zip(*drawn, strict=True)], strict=True)
-        steps = zip(self._there(parts).split(sizes), moves, strict=True)
-        for positions, move in progress(steps, self.what, len(parts)) if self.what else steps:
-            yield self.batch(positions, *move)
+            shape, a = self.images.pixels.shape, self.images.augmentation
+            drawn = map(torch.cat, zip(*[draw(size, shape, a) for size in sizes], strict=True))
+            places = placement(*drawn, shape, a.crop, a.padding).to(self.images.pixels.device).split(sizes)
+        steps = zip(torch.cat(parts).to(self.images.pixels.device).split(sizes), places, strict=True)
+        for positions, where in progress(steps, self.what, len(parts)) if self.what else steps:
+            yield self.batch(positions, where)
 
-    def _there(self, parts):
-        return torch.cat(parts).to(self.images.pixels.device)
-
-    def batch(self, positions, *move):
-        """(x, y) of the images at `positions` (int64 [B]) of the set, augmented where they are told how to move."""
+    def batch(self, positions, places=None):
+        """(x, y) of the images at `positions` (int64 [B]) of the set, moved to `places` (see placement) where they are given."""
         images = self.images
         x = images.pixels[images.index[positions]]
-        if move:
-            x = crop_flip_rotate(x, *move, images.augmentation.crop, images.augmentation.padding)
+        if places is not None:
+            x = moved(x, places, images.augmentation.crop)
         if images.triggered is not None:  # behind the augmentation, which would crop it away or turn it
             marked = images.triggered[images.index[positions]]
             x[..., -TRIGGER:, -TRIGGER:].masked_fill_(marked[:, None, None, None], 255)
@@ -139,7 +137,7 @@ def _statistics(device):
 
 
 def draw(count, shape, augmentation):
-    """How `count` images of [..., H, W] `shape` are to move, at random: (top, left, flip, degrees) for crop_flip_rotate."""
+    """How `count` images of [..., H, W] `shape` are to move, at random: (top, left, flip, degrees) for `placement`."""
     a, (height, width) = augmentation, shape[-2:]
     top = torch.randint(height + 2 * a.padding - a.crop + 1, (count,))
     left = torch.randint(width + 2 * a.padding - a.crop + 1, (count,))
@@ -147,17 +145,14 @@ def draw(count, shape, augmentation):
     return top, left, flip, (2 * torch.rand(count, dtype=torch.float64) - 1) * a.degrees
 
 
-def crop_flip_rotate(x, top, left, flip, degrees, crop, padding):
-    """Zero-pad and crop at (top, left), mirror, rotate about the centre: one gather, equal to PIL's pixels to the bit.
+def placement(top, left, flip, degrees, shape, crop, padding):
+    """Where the pixels of B images come from that are zero-padded, cropped at (top, left), mirrored and rotated.
 
-    x: [B, 3, H, W] uint8; top, left: [B] int64; flip: [B] bool; degrees: [B] float64, counter-clockwise.
-    Source of the rotation's 16.16 fixed-point arithmetic: Pillow, Image.rotate and Geometry.c (affine_fixed).
+    top, left: [B] int64; flip: [B] bool; degrees: [B] float64, counter-clockwise; shape: the images', [..., H, W].
+    Returns int32 [B, 2, 5], for row and column each: its 16.16 fixed-point number at the crop's origin, by how much that grows
+    with x and with y, and the first row (column) that is image within the crop and the first that is no longer.
+    Source: Pillow, Image.rotate and Geometry.c (affine_fixed).
     """
-    height, width = x.shape[-2:]
-    top, left, flip, degrees = (v.to(x.device)[:, None, None] for v in (top.int() - padding, left.int() - padding, flip, degrees))
-    ys, xs = (
-        torch.arange(crop, dtype=torch.int32, device=x.device).view(shape) for shape in ((crop, 1), (1, crop))
-    )  # the output's
     angle = -torch.deg2rad(degrees % 360)
     cos, sin = torch.round(torch.cos(angle), decimals=15), torch.round(torch.sin(angle), decimals=15)
     centre = crop / 2
@@ -166,14 +161,25 @@ def crop_flip_rotate(x, top, left, flip, degrees, crop, padding):
     def fixed(value):
         return torch.floor(value * 65536 + 0.5).int()
 
-    column = (fixed(x0 + cos * 0.5 + sin * 0.5) + fixed(cos) * xs) + fixed(sin) * ys >> 16
-    row = (fixed(y0 - sin * 0.5 + cos * 0.5) - fixed(sin) * xs) + fixed(cos) * ys >> 16
-    (first_row, last_row), (first, last) = (  # what of the crop is image: not beyond it, not padding
-        ((-start).clamp(min=0), (size - start).clamp(max=crop)) for start, size in ((top, height), (left, width))
-    )
-    first, last = torch.where(flip, crop - last, first), torch.where(flip, crop - first, last)
-    inside = (column >= first) & (column < last) & (row >= first_row) & (row < last_row)
-    source = (row + top) * width + left + torch.where(flip, crop - 1 - column, column)
-    source = torch.where(inside, source, 0).long().flatten(1)[:, None].expand(-1, x.shape[1], -1)
-    picked = x.flatten(2).gather(2, source).view(len(x), x.shape[1], crop, crop)
-    return picked * inside[:, None]
+    row = torch.stack([fixed(y0 - sin * 0.5 + cos * 0.5), -fixed(sin), fixed(cos)], 1)
+    column = torch.stack([fixed(x0 + cos * 0.5 + sin * 0.5), fixed(cos), fixed(sin)], 1)
+    column = torch.where(flip[:, None], -column, column)
+    column[:, 0] += flip * ((crop << 16) - 1)  # so that crop - 1 - (c >> 16) is (that - c) >> 16
+    found = []
+    for numbers, start, size in ((row, top.int() - padding, shape[-2]), (column, left.int() - padding, shape[-1])):
+        numbers[:, 0] += start << 16
+        bounds = torch.stack([start.clamp(min=0), (start + crop).clamp(max=size)], 1)
+        found.append(torch.cat([numbers, bounds], 1))
+    return torch.stack(found, 1)
+
+
+def moved(x, places, crop):
+    """`x` ([B, 3, H, W] uint8) moved as `places` ([B, 2, 5], see placement) say, [B, 3, crop, crop]: PIL's pixels to the bit."""
+    xs = torch.arange(crop, dtype=torch.int32, device=x.device)
+    origin, by_x, by_y, first, last = places[..., None, None].unbind(2)
+    source = (origin + by_x * xs) + by_y * xs[:, None] >> 16  # [B, 2, crop, crop]
+    inside = (source >= first) & (source < last)
+    inside = inside[:, 0] & inside[:, 1]
+    source = torch.add(source[:, 1], source[:, 0], alpha=x.shape[-1]) * inside
+    picked = x.flatten(2).gather(2, source.long().flatten(1)[:, None].expand(-1, x.shape[1], -1))
+    return picked.view(len(x), x.shape[1], crop, crop) * inside[:, None]

@@ -64,8 +64,8 @@ def augment(place, args):
     moves = images.draw(count, x.shape, train.augmentation)
 
     def fast():
-        parts = zip(x.split(64), *[move.split(64) for move in moves], strict=True)
-        return torch.cat([images.crop_flip_rotate(*part, 32, 4) for part in parts])
+        places = images.placement(*moves, x.shape, 32, 4)
+        return torch.cat([images.moved(*part, 32) for part in zip(x.split(64), places.split(64), strict=True)])
 
     from PIL import Image
     from torchvision.transforms import functional as TF

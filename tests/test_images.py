@@ -11,16 +11,16 @@ import images
 from images import Augmentation, Batches, image_set
 
 
-@pytest.mark.parametrize(("side", "crop", "padding"), [(32, 32, 4), (8, 8, 1), (36, 32, 4)])
-def test_crop_flip_rotate_equals_pil_to_the_bit(side, crop, padding):
+@pytest.mark.parametrize(("height", "width", "crop", "padding"), [(32, 32, 32, 4), (8, 8, 8, 1), (36, 40, 32, 4)])
+def test_moved_images_equal_pils_to_the_bit(height, width, crop, padding):
     torch.manual_seed(0)
     count = 200
-    x = torch.randint(0, 256, (count, 3, side, side), dtype=torch.uint8)
-    room = side + 2 * padding - crop + 1
-    top, left, flip = torch.randint(room, (count,)), torch.randint(room, (count,)), torch.rand(count) < 0.5
+    x = torch.randint(0, 256, (count, 3, height, width), dtype=torch.uint8)
+    room = [side + 2 * padding - crop + 1 for side in (height, width)]
+    top, left, flip = torch.randint(room[0], (count,)), torch.randint(room[1], (count,)), torch.rand(count) < 0.5
     degrees = (torch.rand(count, dtype=torch.float64) - 0.5) * 30
     degrees[:3] = torch.tensor([0.0, 15.0, -15.0], dtype=torch.float64)
-    got = images.crop_flip_rotate(x, top, left, flip, degrees, crop, padding)
+    got = images.moved(x, images.placement(top, left, flip, degrees, x.shape, crop, padding), crop)
     for i in range(count):
         picture = TF.pad(Image.fromarray(x[i].permute(1, 2, 0).numpy()), [padding])
         picture = TF.crop(picture, int(top[i]), int(left[i]), crop, crop)
