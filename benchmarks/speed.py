@@ -22,7 +22,7 @@ from pathlib import Path
 NET = "ResNet18"
 ROOT = Path(__file__).parent.parent
 HEAVY = ("one_class", "five_classes", "six_methods")  # whole runs, once each unless --heavy-rounds says more
-SIZES = {"augment": 2000, "attack": 400, "importance": 512, "fisher": 4, "training": 512, "training_vit": 24}  # images
+SIZES = {"augment": 2000, "attack": 1000, "importance": 512, "fisher": 4, "training": 512, "training_vit": 24}  # images
 METHODS = ("baseline", "ssd", "finetune", "bad_teacher", "amnesiac", "unsir")
 
 
