@@ -1,11 +1,14 @@
-"""The experiments' own code: orders of D, and SSD's outcome beside the method's."""
+"""The experiments' own code: orders of D, SSD's outcome beside the method's, and whose network the committed records are of."""
 
 import copy
+from pathlib import Path
 
 import torch
 from test_methods import small_split
 
 import models
+import records
+from common import sha256
 from experiments.order import outcome, readings
 from images import batches
 from methods import ssd as method
@@ -40,3 +43,15 @@ def test_outcome_is_the_methods():
     assert scores["TestAcc"] == 100 * float(
         (predict(model, batches(split.test, model, 64)).argmax(1) == split.test.labels).double().mean()
     )
+
+
+def test_committed_records_are_of_the_network_beside_them():
+    networks = list((Path(__file__).parent.parent / "results").glob("*/*.safetensors"))
+    assert networks
+    for path in networks:
+        model = models.ResNet18(10, width=16)
+        models.fill(model, path, path.read_bytes())
+        digest = sha256(*(part for name, tensor in model.state_dict().items() for part in (name, tensor)))
+        found = [*records.read_all(path.parent), *records.read_all(f"{path.parent}-alpha")]
+        assert len(found) > 40 and {record["weights_hash"] for record in found} == {digest}
+        assert {record["data_hash"] for record in found} == {models.read_metadata(path)["data_hash"]}
