@@ -62,22 +62,29 @@ def dampen(model, full, forget, *, alpha, lam, shares=None):
     if not (alpha >= 0 and lam >= 0):
         raise ValueError(f"alpha is {alpha} and lam {lam}; neither may be negative")
     parameters = dict(model.named_parameters())
-    for name, p in parameters.items():
-        for importances in (full, forget):
+    for importances in (full, forget):
+        for name, p in parameters.items():
             if name not in importances or importances[name].shape != p.shape:
                 raise ValueError(f"the importances hold nothing of {name}'s shape; they are another model's")
-            if not torch.isfinite(importances[name]).all():
+        for name, finite in _at_once({name: torch.isfinite(importances[name]).all() for name in parameters}).items():
+            if not finite:
                 raise ValueError(f"the importance of {name} is not finite; the model or its data are broken")
-    selected = 0
+    counts = {}
     for name, p in parameters.items():
         i_full, i_forget = full[name].to(p), forget[name].to(p)
         chosen = i_forget > alpha * i_full
         factor = (lam * i_full / i_forget).clamp(max=1)
         p.copy_(torch.where(chosen, factor * p, p))
-        selected += int(chosen.sum())
-        if shares is not None:
-            shares[name] = float(chosen.double().mean())
-    return selected / max(1, sum(p.numel() for p in parameters.values()))
+        counts[name] = chosen.sum()
+    counts = _at_once(counts)
+    if shares is not None:
+        shares.update({name: count / parameters[name].numel() for name, count in counts.items()})
+    return sum(counts.values()) / max(1, sum(p.numel() for p in parameters.values()))
+
+
+def _at_once(scalars):
+    """{name: tensor of one number} as Python's numbers, for which a GPU is waited for once."""
+    return dict(zip(scalars, torch.stack(list(scalars.values())).tolist(), strict=True)) if scalars else {}
 
 
 def sorted_ratios(full, forget):
