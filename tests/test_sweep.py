@@ -63,7 +63,7 @@ def test_one_worker_leaves_the_records_of_fresh_processes(place, tmp_path, undis
 
 
 @pytest.mark.slow
-def test_killed_again_and_again_a_sweep_loses_nothing(place, tmp_path, undisturbed):
+def test_killed_again_and_again_a_sweep_loses_nothing(place, tmp_path, undisturbed, ctrl_c_counts):
     """A worker killed in mid-run, Ctrl-C, kill -9 of the sweep itself; then the rest."""
     folder = copy_of(place, tmp_path)
 
