@@ -5,7 +5,7 @@
 #   python sweep.py < lines && python report.py results/cifar10-jpeg-$SIZE && python report.py results/cifar10-jpeg-$SIZE-alpha
 #
 # fifth: ResNet18Slim, the first 1,000 training images of each class, one trained network: three hours on two CPU cores
-# small (default): the same on all 50,000, overnight: OMP_NUM_THREADS=1 python sweep.py --jobs 2
+# small (default): the same on all 50,000, twelve hours: OMP_NUM_THREADS=1 python sweep.py --jobs 2
 # full: ResNet18 at full width, three trained networks, ten classes, for a GPU: python sweep.py --gpus 0
 # Stopped at any moment, the same command goes on.
 source "$(dirname "$0")/../MAIN_run_experiments.sh"
