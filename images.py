@@ -92,11 +92,11 @@ class Batches:
     def __iter__(self):
         parts = (torch.randperm if self.shuffle else torch.arange)(len(self.images)).split(self.batch_size)[: len(self)]
         sizes, places = [len(part) for part in parts], [None] * len(parts)
+        device, shape, a = self.images.pixels.device, self.images.pixels.shape, self.images.augmentation
         if self.augment:  # drawn for the whole pass, so that a GPU does not wait for a few numbers at every step
-            shape, a = self.images.pixels.shape, self.images.augmentation
             drawn = map(torch.cat, zip(*[draw(size, shape, a) for size in sizes], strict=True))
-            places = placement(*drawn, shape, a.crop, a.padding).to(self.images.pixels.device).split(sizes)
-        steps = zip(torch.cat(parts).to(self.images.pixels.device).split(sizes), places, strict=True)
+            places = placement(*drawn, shape, a.crop, a.padding).to(device).split(sizes)
+        steps = zip(torch.cat(parts).to(device).split(sizes), places, strict=True)
         for positions, where in progress(steps, self.what, len(parts)) if self.what else steps:
             yield self.batch(positions, where)
 

@@ -198,8 +198,12 @@ def load(path, net, images, vit_init="pretrained"):
     if net == "ViT":
         model.arguments["backbone"] = vit_init
     fill(model, path, data)
-    weights = [part for name, tensor in model.state_dict().items() for part in (name, tensor)]
-    return model.eval(), metadata, sha256(*weights)
+    return model.eval(), metadata, weights_hash(model)
+
+
+def weights_hash(model):
+    """Hex digest of a network's weights, by which a record says whose it is."""
+    return sha256(*(part for name, tensor in model.state_dict().items() for part in (name, tensor)))
 
 
 def _brief(name, value):

@@ -39,6 +39,8 @@ each() { # flags: a run of METHODS for each forget set, of the first trained net
 }
 
 grid paper
+METHODS=(ssd)                                       # at the published alpha, beside the one that the network has of its own
+for class in "${classes[@]}"; do forget full_class $net Folder "-forget_class $class -alpha 10" 0; done
 RESULTS=results/cifar10-jpeg-$SIZE-alpha
 METHODS=(baseline assd) && each ""                  # what the curves over alpha stand beside
 for method in ssd lfssd; do

@@ -5,13 +5,12 @@ What cannot be pretended: speed, TF32, autocast, and how a GPU rounds.
 
 import copy
 import importlib
-import inspect
 import json
 
 import pytest
 import torch
 from conftest import DIGITS
-from test_methods import SETTINGS
+from test_methods import settings_for
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
@@ -109,17 +108,17 @@ def test_the_pretended_gpu_refuses_what_a_gpu_would(gpu):
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.filterwarnings("ignore:potion")  # an untrained network has nothing to heal
 def test_methods_stay_on_the_gpu_and_compute_what_they_do_on_a_cpu(method, gpu):
-    takes, found = inspect.signature(METHODS[method]).parameters, {}
+    found = {}
     torch.manual_seed(0)
     here = models.ResNet18(10, width=4)
     for device in ("cpu", gpu):
         model = copy.deepcopy(here).to(device)
         parts = [part.to(device).take(torch.arange(0, len(part), 5)) for part in datasets.load("Digits")]
         split = datasets.split_class(*parts, "7")
-        offered = {**SETTINGS, "untrained": copy.deepcopy(model), "images": 8}
+        settings = settings_for(method, model)
         waits.clear()
         torch.manual_seed(1)
-        result = METHODS[method](model, split, **{k: v for k, v in offered.items() if k in takes})
+        result = METHODS[method](model, split, **settings)
         assert len(waits) < 30, "a GPU waits for Python"
         assert {p.device.type for p in result.parameters()} == {torch.device(device).type}
         logits = metrics.logits_of(result, split.train), metrics.logits_of(result, split.test)
