@@ -40,7 +40,7 @@ def alphas(title, sections, found):
 
     found: over_alphas of the sections.
     """
-    from matplotlib.ticker import LogFormatter
+    from matplotlib.ticker import LogLocator
 
     columns = [name for name in sections if any(name in by_name for by_name in found.values())]
     figure, axes = panels(len(found), len(columns), 3.4 * len(columns) + 1.6, 2.7 * len(found) + 0.9, sharex=True, sharey=True)
@@ -51,7 +51,8 @@ def alphas(title, sections, found):
             axis.set_title(f"{method}: forget {name}", loc="left", fontsize=10, fontweight="bold")
             axis.set_xscale("log")
             axis.xaxis.set_major_formatter("{x:g}")
-            axis.xaxis.set_minor_formatter(LogFormatter(labelOnlyBase=False))  # 3 where the axis has one decade, not 3 x 10^0
+            axis.xaxis.set_minor_locator(LogLocator(subs=(2, 5)))
+            axis.xaxis.set_minor_formatter("{x:g}")
             axis.set_ylim(-5, 105)
             axis.grid(color="#dddddd")
         row_axes[0].set_ylabel("accuracy, share selected (%)", fontsize=9)

@@ -158,6 +158,9 @@ def test_four_alphas_are_a_curve():
     assert lines["ceiling |D| / |D_f|"][0] == [10, 10] and lines["D_f of retrain"][1] == [0, 0]
     assert lines["D_r of ASSD, at its alpha"] == ([3.5], [93]) and lines["parameters selected"] == ([1, 2, 4, 10], [10, 5, 2.5, 1])
     assert ([1, 2, 4], [81, 82, 84]) in lines.values()  # the crosses: more than 10 points below the baseline
+    figures["alpha"].canvas.draw()
+    shown = [text.get_text() for text in axis.get_xticklabels(minor=True) if text.get_text()]
+    assert {"2", "5"} <= set(shown) and float(shown[0]) < 1  # not 2 x 10^0
     assert [text.get_text() for text in figures["trade-off"].axes[0].texts] == ["baseline", "assd", "retrain"]  # from the top
 
 
