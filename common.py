@@ -5,6 +5,7 @@ import errno
 import hashlib
 import os
 import sys
+import tempfile
 import threading
 import time
 import uuid
@@ -98,7 +99,7 @@ def write_whole(path, data):
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except OSError as error:
-        raise CannotWrite(f"cannot write {path}: {error.strerror}; make room, mend its permissions or name another") from error
+        raise _cannot_write(path, error) from error
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
@@ -109,8 +110,18 @@ def write_whole(path, data):
 
 def check_writable(folder):
     """Make the folder and try it, so that a run that could not keep its result fails before and not after the work."""
-    write_whole(Path(folder) / ".probe", bytes(2**16))  # on a full disk an empty file is still written
-    (Path(folder) / ".probe").unlink(missing_ok=True)
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as file:  # it has no name that a killed process could leave behind
+            file.write(bytes(2**16))  # on a full disk an empty file is still written
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise _cannot_write(folder, error) from error
+
+
+def _cannot_write(path, error):
+    return CannotWrite(f"cannot write {path}: {error.strerror}; make room, mend its permissions or name another")
 
 
 class Claim:

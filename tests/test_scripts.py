@@ -253,6 +253,14 @@ def test_full_disk_is_one_clear_error(place, tmp_path):
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
+def test_a_place_tried_by_a_killed_process_is_left_empty(tmp_path):
+    """kill -9 in the slowest moment: fsync."""
+    killed = "import common, os, signal; os.fsync = lambda _: os.kill(os.getpid(), signal.SIGKILL)"
+    code = f"{killed}; common.check_writable({str(tmp_path)!r})"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == -signal.SIGKILL
+    assert not list(tmp_path.iterdir())
+
+
 def test_wandb_offline_holds_the_record(place, tmp_path):
     environment = {**os.environ, "WANDB_DIR": str(tmp_path), "NETRC": str(tmp_path / "none")}
     environment.pop("WANDB_API_KEY", None)
