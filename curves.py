@@ -3,14 +3,16 @@
 from panels import FIXED, legend, looks_of, panels
 from summaries import over_shares
 
+WHAT = {"patch": "a trigger each", "label": "a wrong label each"}
+
 
 def healing(title, sections):
     """A row of panels a corruption: healed, clean and attacked images over the share that is known, a line a method."""
     found, looks = over_shares(sections), looks_of(sections)
-    names = {"D_f %": "healed: true labels of\nthe corrupted images (%)", "D_r %": "clean test images (%)",
-             "attack %": "triggered images sent to\nthe attacked class (%)"}  # fmt: skip
+    names = {"D_f %": "healed: true labels of\nthe corrupted images", "D_r %": "clean test images",
+             "attack %": "triggered images sent to\nthe attacked class"}  # fmt: skip
     names = {name: text for name, text in names.items() if any(name in row.values for rows in sections.values() for row in rows)}
-    figure, axes = panels(len(found), len(names), 3.2 * len(names) + 1.4, 3.0 * len(found) + 0.7, sharex=True)
+    figure, axes = panels(len(found), len(names), 2.7 * len(names) + 0.5, 2.5 * len(found) + 1.1, sharex=True, sharey=True)
     shares = sorted({100 * share for labels in found.values() for known in labels.values() for share in known})
     for row_axes, (corruption, labels) in zip(axes, found.items(), strict=True):
         for axis, (name, text) in zip(row_axes, names.items(), strict=True):
@@ -25,12 +27,13 @@ def healing(title, sections):
             axis.set_xticks(shares, [f"{share:g}" for share in shares])
             axis.minorticks_off()
             axis.set_ylim(-5, 105)
-            axis.set_ylabel(text, fontsize=9)
+            axis.set_title(text, fontsize=9)
             axis.grid(color="#dddddd")
-        row_axes[0].set_title(corruption, loc="left", fontsize=10, fontweight="bold")
+        count, kind = corruption.split()
+        row_axes[0].set_ylabel(f"{count} images, {WHAT.get(kind, kind)}:\nshare (%)", fontsize=9)
     for axis in axes[-1]:
         axis.set_xlabel("share that is known (%)", fontsize=9)
-    legend(figure, axes, looks)
+    legend(figure, axes, looks, "lower center", ncols=4)
     figure.suptitle(f"{title}. Bar: standard deviation over seeds", fontsize=10)
     return figure
 
@@ -43,7 +46,9 @@ def alphas(title, sections, found):
     from matplotlib.ticker import LogLocator
 
     columns = [name for name in sections if any(name in by_name for by_name in found.values())]
-    figure, axes = panels(len(found), len(columns), 3.4 * len(columns) + 1.6, 2.7 * len(found) + 0.9, sharex=True, sharey=True)
+    figure, axes = panels(
+        len(found), len(columns), max(5.4, 2.7 * len(columns) + 0.6), 2.3 * len(found) + 1.5, sharex=True, sharey=True
+    )
     for row_axes, ((method, *_), by_name) in zip(axes, found.items(), strict=True):
         for axis, name in zip(row_axes, columns, strict=True):
             if name in by_name:
@@ -51,15 +56,17 @@ def alphas(title, sections, found):
             axis.set_title(f"{method}: forget {name}", loc="left", fontsize=10, fontweight="bold")
             axis.set_xscale("log")
             axis.xaxis.set_major_formatter("{x:g}")
-            axis.xaxis.set_minor_locator(LogLocator(subs=(2, 5)))
+            low, high = axis.get_xlim()
+            axis.xaxis.set_minor_locator(LogLocator(subs=(2, 5) if high < 200 * low else (3,)))
             axis.xaxis.set_minor_formatter("{x:g}")
-            axis.set_ylim(-5, 105)
+            axis.tick_params(which="minor", labelsize=9)
+            axis.set_ylim(-7, 107)
             axis.grid(color="#dddddd")
         row_axes[0].set_ylabel("accuracy, share selected (%)", fontsize=9)
     for axis in axes[-1]:
         axis.set_xlabel("alpha (a smaller one selects more)", fontsize=9)
-    legend(figure, axes)
-    figure.suptitle(f"{title}, over alpha.\nCross: collapsed; bar: standard deviation", fontsize=10)
+    legend(figure, axes, where="lower center", ncols=min(3, 1 + len(columns)))
+    figure.suptitle(f"{title},\nover alpha. Cross: collapsed; bar: standard deviation", fontsize=10)
     return figure
 
 
@@ -68,15 +75,16 @@ def _over_alpha(axis, rows, all_rows):
     kinds = (("D_f %", "#D55E00", "D_f: what is forgotten"), ("D_r %", "#0072B2", "D_r: what is kept"))
     for name, colour, label in kinds:
         values = [row.values[name] for row in rows]
-        axis.errorbar(at, [v.mean for v in values], yerr=[v.over_seeds or 0 for v in values], color=colour, marker="o",
-                      markersize=4, linewidth=1.2, capsize=2, label=label)  # fmt: skip
+        bars = [v.over_seeds or 0 for v in values]
+        axis.errorbar(at, [v.mean for v in values], yerr=bars if any(bars) else None, color=colour, marker="o", markersize=4,
+                      linewidth=1.2, capsize=2, label=label)  # fmt: skip
         for other in all_rows:
             if other.method == "retrain":
                 axis.axhline(other.values[name].mean, color=colour, linestyle=":", linewidth=1.2, label=f"{name[:3]} of retrain")
             elif other.method == "assd" and rows[0].method == "ssd":
                 found = [run["adaptive_alpha"] for run in other.runs if "adaptive_alpha" in run]
-                axis.plot(found, [other.values[name].mean] * len(found), "D", markersize=8, markeredgecolor="black",
-                          color=colour, linestyle="none", zorder=4, label=f"{name[:3]} of ASSD, at its alpha")  # fmt: skip
+                axis.plot(found, [other.values[name].mean] * len(found), "D", color=colour, markersize=9, markerfacecolor="none",
+                          markeredgewidth=1.8, zorder=4, label=f"{name[:3]} of ASSD, at its alpha")  # fmt: skip
     collapsed = [(alpha, row.values["D_r %"].mean) for alpha, row in zip(at, rows, strict=True) if row.collapsed]
     axis.plot([x for x, _ in collapsed], [y for _, y in collapsed], "X", color="black", linestyle="none", markersize=7, zorder=3)
     axis.plot(at, [row.values["selected %"].mean for row in rows], color="#666666", linestyle="-.", linewidth=1,

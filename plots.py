@@ -2,22 +2,26 @@
 
 import math
 
+from scipy.optimize import linear_sum_assignment
+from scipy.spatial.distance import cdist
+
 from curves import alphas, healing
 from panels import FIXED, legend, looks_of, panels
-from summaries import TASKS, over_alphas, over_classes
+from summaries import over_alphas, over_classes, title_of
 
 MEANING = {
-    "D_r %": "accuracy on what is kept\n(test images, %)",
-    "D_f %": "accuracy on what is forgotten\n(%)",
-    "MIA %": "forgotten images judged\nto be members (%)",
+    "D_r %": "D_r: accuracy on\nwhat is kept (%)",
+    "D_f %": "D_f: accuracy on\nwhat is forgotten (%)",
+    "MIA %": "MIA: forgotten images\njudged to be members (%)",
     "seconds": "seconds of the method\n(logarithmic)",
 }
 
 
 def figures(key, sections):
     """{name: matplotlib figure} of one table: healing, or scores, trade-off and where records hold them entropy, layers, alpha."""
-    title = f"{key[1]} on {key[2]}: {TASKS.get(key[0], key[0]).lower()}"
-    sections = {name: [row for row in rows if row.runs] for name, rows in sections.items()}
+    title = title_of(key, sections)
+    share = " of the images" if key[0] == "random" else ""
+    sections = {name + share: [row for row in rows if row.runs] for name, rows in sections.items()}
     if key[0] == "corrupted":
         return {"healing": healing(title, sections)}
     over_alpha = over_alphas(sections)
@@ -33,7 +37,7 @@ def figures(key, sections):
 def scores(title, sections):
     """A row of panels a forgotten class: each score and the seconds, a dot a method, retrain's value as a dashed line."""
     heights = [0.9 + 0.24 * len(rows) for rows in sections.values()]
-    figure, axes = panels(len(sections), 4, 11, sum(heights) + 1.1, sharex="col", height_ratios=heights)
+    figure, axes = panels(len(sections), 4, 8.6, sum(heights) + 1.1, sharex="col", height_ratios=heights)
     for row_axes, (forgotten, rows) in zip(axes, sections.items(), strict=True):
         for axis, name in zip(row_axes, MEANING, strict=True):
             _dots(axis, rows, name)
@@ -43,9 +47,7 @@ def scores(title, sections):
         axis.set_xlabel(text, fontsize=9)
         if name == "seconds":
             axis.set_xscale("log")
-        else:
-            axis.set_xlim(-5, 105)
-    figure.suptitle(f"{title}. Closest to retrain's dashed line is best.\n"
+    figure.suptitle(f"{title}.\nClosest to retrain's dashed line is best. Blue: the SSD family.\n"
                     "Dot: mean over seeds, a cross where a run collapsed; bar: standard deviation", fontsize=10)  # fmt: skip
     return figure
 
@@ -55,7 +57,7 @@ def _dots(axis, rows, name):
         value = row.values.get(name)
         if value is None or (name == "seconds" and row.method == "baseline"):  # doing nothing takes no time
             continue
-        colour = "#D55E00" if row.collapsed else FIXED.get(row.method, ("#0072B2",))[0]
+        colour = _family(row.method)
         bar = None if name == "seconds" else value.over_seeds
         axis.errorbar(
             value.mean, height, xerr=bar, fmt="X" if row.collapsed else "o", markersize=6, capsize=3, color=colour, zorder=3
@@ -120,7 +122,9 @@ def _targets(title, panels_of):
         axis.grid(color="#dddddd")
     for axis in axes.flat[len(panels_of) :]:
         axis.set_visible(False)
-    about = ". ".join(["Bar: standard deviation over seeds"] * bars + ["Arrow: D_r in brackets"] * (low > min(kept)))
+    about = ". ".join(
+        ["Bar: standard deviation over seeds"] * bars + ["Arrow: off the scale, its D_r in brackets"] * (low > min(kept))
+    )
     figure.suptitle(f"{title}.\nTarget: the ringed star, retrain. Blue: the SSD family.\n{about}".strip(), fontsize=9)
     return figure
 
@@ -137,12 +141,14 @@ def _family(method):
 
 
 def _names_beside(axis, points):
-    """Each point's name right of the panel, evenly spaced from the highest point to the lowest, with a line to it."""
-    ordered = sorted(points, key=lambda point: (-point[2], -point[1]))
-    for number, (label, x, y, colour) in enumerate(ordered):
-        place, line = (1.06, 1 - (number + 0.5) / len(ordered)), {"arrowstyle": "-", "linewidth": 0.5, "relpos": (0, 0.5)}
-        axis.annotate(label, (x, y), xytext=place, textcoords="axes fraction", fontsize=8, color=colour, va="center",
-                      arrowprops={**line, "color": colour, "alpha": 0.6})  # fmt: skip
+    """Each point's name right of the panel, evenly spaced, with a line to it: the shortest lines, since these do not cross."""
+    places = [(1.06, 1 - (number + 0.5) / len(points)) for number in range(len(points))]
+    found = axis.transLimits.transform([(x, y) for _, x, y, _ in points])
+    for point, place in zip(*linear_sum_assignment(cdist(found, places)), strict=True):
+        label, x, y, colour = points[point]
+        line = {"arrowstyle": "-", "linewidth": 0.5, "relpos": (0, 0.5), "color": colour, "alpha": 0.6}
+        axis.annotate(label, (x, y), xytext=places[place], textcoords="axes fraction", fontsize=8, color=colour, va="center",
+                      arrowprops=line)  # fmt: skip
 
 
 def tuning(method, titles, trials, goals, best):

@@ -135,15 +135,20 @@ def commit():
         return None
 
 
+def short(value):
+    """A number in three digits, or more where they are whole ones."""
+    return f"{value:.0f}" if value >= 999.5 else f"{value:.3g}"
+
+
 def readable(record):
     """A record's scores for the terminal: two lines, and one for every way in which it collapsed."""
     config, scores, seconds = record["config"], record["scores"], record["seconds"]
     dials = f" (alpha {config['alpha']:g}, lambda {config['lambda']:g})" if config["alpha"] is not None else ""
     healed = "healed" if record["task"] == "corrupted" else "D_f"
     parts = [f"D_r {scores['RetainTestAcc']:.2f} %", f"{healed} {scores['Df']:.2f} %", f"MIA {scores['MIA']:.2f} %",
-             f"ZRF {scores['ZRF']:.3f}", f"test {scores['TestAcc']:.2f} %", f"method {seconds['method']:.3g} s"]  # fmt: skip
+             f"ZRF {scores['ZRF']:.3f}", f"test {scores['TestAcc']:.2f} %", f"method {short(seconds['method'])} s"]  # fmt: skip
     if seconds["full_importance"] is not None:
-        parts.append(f"I_D once {seconds['full_importance']:.3g} s")
+        parts.append(f"I_D once {short(seconds['full_importance'])} s")
     if "AttackSuccess" in scores:
         parts.insert(2, f"attack {scores['AttackSuccess']:.2f} %")
     if "adaptive_alpha" in record:

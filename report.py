@@ -17,7 +17,7 @@ import plots
 import records
 from common import refuse, run_script, write_whole
 from provenance import command_of, made_by
-from summaries import SCORES, SETTINGS, TASKS, over_classes, over_shares, tables
+from summaries import SCORES, SETTINGS, over_classes, over_shares, tables, title_of
 
 LEGEND = """\
 D_r: accuracy on the test images of what is kept. D_f: accuracy on the test images of what is forgotten (random: on the
@@ -40,8 +40,9 @@ GAP_HEAD = ["method", *[f"{name[:-2]} - retrain's" for name in SCORES], "pairs"]
 
 def blocks(all_tables):
     """What every format shows: yields ("title" | "section" | "note" | "command", text), ("table", rows of texts, head first)."""
-    for (task, net, dataset, protocol), sections in all_tables.items():
-        yield "title", title_of((task, net, dataset, protocol))
+    for key, sections in all_tables.items():
+        task = key[0]
+        yield "title", title_of(key, sections)
         runs = [run for rows in sections.values() for row in rows for run in row.runs]
         yield "note", made_by(runs)
         if command := command_of(runs):
@@ -72,12 +73,7 @@ def blocks(all_tables):
 def mean_cells(means, compared):
     """The means over classes as texts; distance where the row is compared with retrain."""
     scores = [f"{mean:.2f} ± {spread:.2f}" for mean, spread in (means[name] for name in SCORES)]
-    return [*scores, f"{means['distance'][0]:.2f}" if compared and "distance" in means else "", f"{means['seconds'][0]:.3g}"]
-
-
-def title_of(key):
-    """What a table, by its (task, net, dataset, protocol), is called."""
-    return f"{TASKS.get(key[0], key[0])}: {key[1]} on {key[2]} (protocol {key[3]})"
+    return [*scores, f"{means['distance'][0]:.2f}" if compared and "distance" in means else "", records.short(means["seconds"][0])]
 
 
 def shares(sections):
@@ -113,8 +109,8 @@ def cells(row, most, attacked=False):
         texts.append(_with_spread(row.values["attack %"]))
     texts += [f"{row.distance:.2f}", f"{row.tug_of_war:.3f}"] if row.pairs and row.method != "retrain" else ["", ""]
     doing = row.method not in ("baseline", "retrain")
-    texts += [f"{row.values['seconds'].mean:.3g}", f"{row.speed_up:.3g}x" if row.speed_up and doing else ""]
-    texts += [f"{row.values[name].mean:.3g}" if name in row.values else "" for name in ("I_D s", "selected %")]
+    texts += [records.short(row.values["seconds"].mean), f"{records.short(row.speed_up)}x" if row.speed_up and doing else ""]
+    texts += [records.short(row.values[name].mean) if name in row.values else "" for name in ("I_D s", "selected %")]
     n = f"{len(row.runs)}" + (", deterministic" if row.deterministic else f" of {most}" if len(row.runs) < most else "")
     return [*texts, n, f"{row.collapsed} of {len(row.runs)}" if row.collapsed else ""]
 
@@ -204,7 +200,7 @@ def main(argv=None):
         write_whole(folder / name, content.encode())
     pictures = {}
     for key, sections in all_tables.items():
-        title = title_of(key)
+        title = title_of(key, sections)
         for name, figure in plots.figures(key, sections).items():
             path = folder / f"report-{'-'.join(key)}-{name}"
             pictures.setdefault(title, []).append(panels.saved(figure, "png"))

@@ -6,6 +6,7 @@ first is the ± of a row, the second a ± of its own, the third a row of its own
 
 import statistics
 from dataclasses import dataclass
+from pathlib import Path
 
 from scipy import stats
 
@@ -76,6 +77,14 @@ def tables(found):
         variant[config["train_seed"], config["seed"]] = record  # one run counts once
     return {key: _with_missing({name: _rows(variants, _goals(variants, sections)) for name, variants in sections.items()})
             for key, sections in groups.items()}  # fmt: skip
+
+
+def title_of(key, sections):
+    """What a table, by its (task, net, dataset, protocol), is called; a folder of images by its name."""
+    task, net, dataset, protocol = key
+    folders = {Path(run["config"]["data"]).name for rows in sections.values() for row in rows for run in row.runs}
+    where = f"{dataset} {', '.join(sorted(folders))}" if dataset == "Folder" else dataset
+    return f"{TASKS.get(task, task)}: {net} on {where} (protocol {protocol})"
 
 
 def _goals(variants, sections):

@@ -228,6 +228,10 @@ def test_collapse_is_said():
     assert len(records.collapse("corrupted", scores, 95.0, 30.0)) == 1  # D_r alone
 
 
+def test_numbers_are_short_and_have_no_exponent():
+    assert [records.short(value) for value in (1523.4, 999.7, 999.2, 78.04, 0.000179)] == ["1523", "1000", "999", "78", "0.000179"]
+
+
 def test_no_records_is_an_error_and_other_files_are_left_out(tmp_path, capsys):
     with pytest.raises(UserError, match="run an experiment"):
         records.read_all(tmp_path)
