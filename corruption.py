@@ -10,7 +10,7 @@ from dataclasses import replace
 import torch
 
 from common import UserError, sha256
-from datasets import Split
+from datasets import Split, random_order
 
 CORRUPTIONS = ("patch", "label")
 ATTACKED = 0  # the class to which the trigger sends
@@ -50,10 +50,10 @@ def split_corrupted(train, test, corruption, count, known_share, *, train_seed, 
     known = wrong[drawn[: max(1, math.ceil(known_share * count - 1e-9))]]
     rest = torch.ones(len(train), dtype=torch.bool, device=known.device)
     rest[known] = False
-    order = torch.randperm(len(train), generator=torch.Generator().manual_seed(0)).to(known.device)  # as in the random task
+    order = random_order(len(train)).to(known.device)
     if corruption == "patch":
         healed = test.take(test.labels != ATTACKED)
-        healed = replace(healed, triggered=torch.ones(len(test.pixels), dtype=torch.bool, device=known.device),
+        healed = replace(healed, triggered=torch.ones(len(test.pixels), dtype=torch.bool, device=test.labels.device),
                          digest=sha256(test.digest, "trigger"))  # fmt: skip
     else:
         healed = replace(contaminated.take(wrong), labels=train.labels[wrong])

@@ -229,10 +229,17 @@ def split_random(train, test, forget_perc, seed, *, protocol=PAPER):
         raise UserError(f"-forget_perc {forget_perc} of {len(train)} images is none or all of them; name a share between 0 and 1")
     drawn = torch.randperm(len(train), generator=torch.Generator().manual_seed(seed))
     forget, retain = drawn[:count], drawn[count:]
-    order = torch.randperm(len(train), generator=torch.Generator().manual_seed(0))  # the same whatever is forgotten
-    full = torch.cat([retain, forget]) if protocol.full_set_ends_with_forget_set else order
+    full = torch.cat([retain, forget]) if protocol.full_set_ends_with_forget_set else random_order(len(train))
     forget_set = train.take(forget)
     return Split(train.take(full), train.take(retain), forget_set, test, forget_set, len(train.classes), None, False, train, test)
+
+
+def random_order(count):
+    """Positions [count] in one random order, the same whatever is forgotten.
+
+    Drawn by no -seed that a user gives: by the seed of D_f, D_f would be D's first images, all of them in its first batch.
+    """
+    return torch.randperm(count, generator=torch.Generator().manual_seed(int(sha256("order of D")[:12], 16)))
 
 
 def class_number(asked, names):

@@ -84,6 +84,18 @@ def test_split(digits, kind, share, count):
     assert split.retain_test is test and not (shown(test)[0][..., 5:, 5:] == white()).all()
 
 
+@pytest.mark.parametrize("kind", corruption.CORRUPTIONS)
+@pytest.mark.parametrize("train_seed", [0, 1])
+def test_what_is_corrupted_lies_all_over_d(digits, kind, train_seed):
+    """Training seed 0 once drew D's order too, so that the poison was its first batches, and D_r's."""
+    train, test = digits
+    split = corruption.split_corrupted(train, test, kind, 146, 0.5, train_seed=train_seed, seed=0)
+    wrong = train.index[corruption.corrupt(train, kind, 146, train_seed)[1]]
+    for part, count in ((split.full, 146), (split.retain, 73)):
+        at = torch.isin(part.index, wrong).nonzero().squeeze(1) / len(part)
+        assert len(at) == count and (torch.histc(at, 4, 0, 1) > 5).all() and abs(at.mean() - 0.5) < 0.14
+
+
 def test_refused(digits):
     for kind, count in (("patch", 0), ("patch", 1400), ("label", 1442)):
         with pytest.raises(UserError, match="-corrupt_count"):

@@ -69,6 +69,14 @@ def test_splits_are_disjoint_complete_and_ordered(task, protocol):
         assert torch.equal(order, order.sort().values)
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_randomly_forgotten_images_lie_all_over_d(seed):
+    """Seed 0 once drew D's order too, so that D_f was its first batch."""
+    split = datasets.split_random(*datasets.load("Digits"), 0.05, seed)
+    at = torch.isin(split.full.index, split.forget.index).nonzero().squeeze(1) / len(split.full)
+    assert len(at) == 73 and (torch.histc(at, 4, 0, 1) > 5).all() and abs(at.mean() - 0.5) < 0.14  # four standard deviations
+
+
 def test_a_class_without_test_images_is_refused():
     train, test = datasets.load("Digits")
     with pytest.raises(UserError, match="no image of what is to be forgotten"):
