@@ -18,9 +18,10 @@ import mirror
 import models
 import records
 from common import Claim, UserError, check_writable, sha256
+from images import batches
 from methods import METHODS
 from protocol import PROTOCOLS
-from training import recipe
+from training import recipe, trains_alone
 
 LATER = ("corruption", "corrupt_count", "validation")  # flags that a record has only where they are used
 PLACES = ("command", "data", "weight_path", "results", "wandb", "force", "classes", "superclasses", "subclasses",
@@ -78,6 +79,9 @@ def prepare(args, split, ALPHA, LAMBDA):
     protocol, notes = PROTOCOLS[args.protocol], {"selected": None, "full_importance": None}
     _seed("untrained", args.seed)
     untrained = models.untrained(model, pretrained_vit=protocol.untrained_vit_is_pretrained)
+    scored = batches(split.forget_test, untrained, args.b)
+    if protocol.zrf_by_elementwise_kl and scored.leaves_one and not trains_alone(untrained, scored.size):
+        raise UserError(f"-b {args.b} leaves a batch of one image, of which BatchNorm cannot take ZRF as released; take another")
     offered = {"alpha": config["alpha"], "lam": config["lambda"], "batch_size": args.b, "notes": notes, "untrained": untrained,
                "per_sample": args.importance == "sample", "protocol": protocol,
                "recipe": metadata.get("recipe") or recipe(args.net, args.dataset)}  # fmt: skip

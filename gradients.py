@@ -125,11 +125,11 @@ def _recorded_calls(model):
     """{layer: [(input, output), ...]} of every layer in RULES, filled by the forward passes inside the context."""
     calls = {}
 
-    def record(layer, inputs, output):
-        calls.setdefault(layer, []).append((inputs[0], output))
+    def record(layer, inputs, by_name, output):
+        calls.setdefault(layer, []).append(([*inputs, *by_name.values()][0], output))
         return output.clone()  # what follows may work in place; the recorded output must stay this layer's own
 
-    hooks = [layer.register_forward_hook(record) for layer in model.modules() if _known(layer)]
+    hooks = [layer.register_forward_hook(record, with_kwargs=True) for layer in model.modules() if _known(layer)]
     try:
         yield calls
     finally:

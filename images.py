@@ -85,6 +85,11 @@ class Batches:
     augment: bool = False
     what: str = ""
 
+    @property
+    def leaves_one(self):
+        """Whether the last batch, unshuffled, is of one image."""
+        return self.batch_size == 1 or len(self.images) % self.batch_size == 1
+
     def __len__(self):
         count = math.ceil(len(self.images) / self.batch_size)
         return count - 1 if self.shuffle and count > 1 and len(self.images) % self.batch_size == 1 else count

@@ -34,7 +34,7 @@ def entropy(logits):
 
 def entropy_histogram(logits, bins=20):
     """How many images [N, C] have an entropy in each of `bins` equal parts of 0 to ln C."""
-    return torch.histc(entropy(logits).cpu() / math.log(logits.shape[1]), bins, 0, 1).long().tolist()
+    return torch.histc((entropy(logits).cpu() / math.log(logits.shape[1])).clamp(max=1), bins, 0, 1).long().tolist()
 
 
 def zrf(logits, untrained_logits, *, elementwise_kl=False):

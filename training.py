@@ -1,5 +1,6 @@
 """The one training loop and the one inference loop."""
 
+import copy
 import io
 import math
 from pathlib import Path
@@ -93,15 +94,26 @@ def epochs(model, batches, optimizer, count, *, loss=cross_entropy, factor=None,
 
 
 def check_trainable(model, batches):
-    """UserError where the model has BatchNorm, which cannot train on one image, and all batches are of one."""
+    """UserError where all batches are of one image and the model cannot be trained on one."""
     few = getattr(batches, "batch_size", 2) < 2 or len(getattr(batches, "images", "ab")) < 2
-    if few and has_batch_norm(model):
+    if few and not trains_alone(model, batches.size):
         raise UserError("BatchNorm cannot train on batches of one image; take more images, or a larger -b (or -set batch_size=...)")
 
 
-def has_batch_norm(model):
-    """Whether the network cannot be trained on a batch of one image."""
-    return any(isinstance(module, BatchNorm2d) for module in model.modules())
+def trains_alone(model, size):
+    """Whether the network can be trained on one image of `size` pixels a side: BatchNorm wants two values of each channel.
+
+    ResNet18's last maps are of 1x1 at 8 pixels a side and of 4x4 at 32.
+    """
+    probe = copy.deepcopy(model).eval()  # a Dropout in train mode would draw random numbers
+    for module in probe.modules():
+        module.training = isinstance(module, BatchNorm2d)
+    try:
+        with torch.no_grad():
+            probe(torch.zeros(1, 3, size, size, device=next(model.parameters()).device))
+    except ValueError:
+        return False
+    return True
 
 
 def fit(model, batches, optimizer, count, **options):

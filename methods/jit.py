@@ -14,7 +14,7 @@ from common import UserError
 from images import batches
 from models import ViT
 from protocol import PAPER
-from training import has_batch_norm
+from training import trains_alone
 
 SETTINGS = {  # (network, what is forgotten): sigma, eta on normalised inputs; the authors', for ViT and VGG11
     ("ViT", "class"): (0.8, 1.5),
@@ -35,12 +35,12 @@ def unlearn(model, split, *, batch_size, sigma: float | None = None, eta: float 
     sigma, eta = usual_sigma if sigma is None else sigma, usual_eta if eta is None else eta
     if not sigma > 0:
         raise UserError("sigma=0: without noise there is nothing to compare; take a positive one")
-    alone = 1 in (batch_size, len(split.forget) % batch_size)
-    if protocol.jit_accumulates_in_train_mode and alone and has_batch_norm(model):
+    forget = batches(split.forget, model, batch_size, what="JiT")
+    if protocol.jit_accumulates_in_train_mode and forget.leaves_one and not trains_alone(model, forget.size):
         raise UserError(f"-b {batch_size} leaves BatchNorm a batch of one image to train on; take another, or -protocol paper")
     optimizer = torch.optim.SGD(model.parameters(), eta)
     model.train(protocol.jit_accumulates_in_train_mode)
-    for x, _ in batches(split.forget, model, batch_size, what="JiT"):
+    for x, _ in forget:
         if not protocol.jit_accumulates_in_train_mode:
             optimizer.zero_grad()
         lipschitz(model, x, sigma, copies).sum().backward()

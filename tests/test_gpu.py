@@ -14,6 +14,7 @@ from test_methods import settings_for
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
+import corruption
 import datasets
 import metrics
 import models
@@ -125,6 +126,13 @@ def test_methods_stay_on_the_gpu_and_compute_what_they_do_on_a_cpu(method, gpu):
         found[device] = [value.cpu().double() for value in logits]
     for one, other in zip(*found.values(), strict=True):
         assert torch.allclose(one, other, rtol=1e-3, atol=1e-3)
+
+
+def test_a_training_set_too_large_for_the_gpu_is_split_beside_its_test_set(gpu):
+    train, test = datasets.load("Digits")
+    split = corruption.split_corrupted(train, test.to(gpu), "patch", 50, 0.5, train_seed=0, seed=0)
+    model = models.ResNet18(10, width=4)
+    assert len(metrics.logits_of(model, split.forget_test)) == len(split.forget_test)
 
 
 def test_scripts_leave_the_scores_of_a_cpu(gpu, tmp_path, monkeypatch):

@@ -126,6 +126,8 @@ def test_dampening_uses_the_stored_importance_and_notes_the_share(method):
     assert by_name.keys() == sizes.keys()
     assert sum(by_name[k] * sizes[k] for k in sizes) / sum(sizes.values()) == pytest.approx(notes["selected"])
     nothing = {}
+    with pytest.warns(UserWarning, match="alpha = 50 "):  # the scripts' users are told too
+        METHODS[method](copy.deepcopy(nets[2]), split, alpha=50.0, lam=1, batch_size=32, full_importance=full)
     METHODS[method](nets[2], split, alpha=2, lam=1, batch_size=32, notes=nothing,
                     full_importance={name: value + 1e9 for name, value in full.items()})  # fmt: skip
     assert nothing["selected"] == 0  # the given I_D was used, and not computed again

@@ -36,6 +36,12 @@ def test_entropy_histogram_by_hand():
     assert metrics.entropy_histogram(torch.tensor([even, even, sure, two]), bins=4) == [1, 0, 1, 2]
 
 
+def test_entropy_histogram_counts_every_image():
+    """The entropy of a uniform output is ln C up to rounding, here and there above it."""
+    for classes in range(2, 120):
+        assert sum(metrics.entropy_histogram(torch.zeros(3, classes))) == 3, classes
+
+
 def test_zrf_against_scipy():
     rng = np.random.default_rng(0)
     a, b = rng.normal(size=(2, 30, 7)) * 4

@@ -66,6 +66,21 @@ def test_fresh_and_untrained_copies_share_no_weight(make):
                 assert not torch.equal(ours, theirs), name
 
 
+def test_the_untrained_vit_is_untrained_but_under_the_released_protocol(monkeypatch):
+    """What ZRF and bad teacher compare with; retrain starts from ImageNet's backbone, as training did."""
+    from transformers import ViTModel
+
+    def imagenet(*_, **__):
+        base = tiny_vit().base
+        nn.init.constant_(base.embeddings.cls_token, 7)
+        return base
+
+    monkeypatch.setattr(ViTModel, "from_pretrained", imagenet)
+    model = models.create("ViT", 10)
+    copies = models.fresh(model), models.untrained(model, pretrained_vit=True), models.untrained(model)
+    assert [bool((copy.base.embeddings.cls_token == 7).all()) for copy in copies] == [True, True, False]
+
+
 def test_checkpoint_round_trip_and_refusals(tmp_path):
     images = blank_set("Blank", 10)
     path = tmp_path / "net.safetensors"

@@ -19,7 +19,7 @@ from common import UserError
 from images import batches
 from methods import METHODS, RANGES, assd, jit, l1_sparse, neggrad_plus, potion, salun, scrub
 from protocol import PAPER, RELEASED
-from training import fit, sgd
+from training import fit, sgd, trains_alone
 
 
 def random_importances(sizes=(4000, 500, 12), seed=0):
@@ -285,6 +285,16 @@ def test_neggrad_plus_one_step_by_hand(monkeypatch):
     loss = 0.9 * F.cross_entropy(other(rx), ry) - 0.1 * F.cross_entropy(other(fx), fy)
     sgd_step(other, loss, 0.1, momentum=0.9, weight_decay=5e-4)
     assert_same(model, other)
+
+
+def test_one_image_trains_where_batchnorm_has_several_values_of_it():
+    """At 32 pixels a side ResNet18's last maps are of 4x4; at the digits' 8 they are of one value."""
+    model, without = models.ResNet18(10, width=8), net()
+    before = torch.get_rng_state()
+    state = copy.deepcopy(model.state_dict())
+    assert trains_alone(model, 32) and not trains_alone(model, 8) and trains_alone(without, 8)
+    assert model.training and all(torch.equal(value, state[name]) for name, value in model.state_dict().items())
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_neggrad_plus_goes_round_the_forget_set_and_refuses_one_image(monkeypatch):

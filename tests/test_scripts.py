@@ -140,6 +140,13 @@ def test_pretraining_twice_and_otherwise(place):
     assert_refused(call("pretrain_model.py", *DIGITS, "-epochs", 3, cwd=place), "recipe", "-out", "-force")
 
 
+def test_released_zrf_of_one_image_is_refused_before_the_work(place, tmp_path):
+    flags = (*CASES["random"], "-method", "finetune", "-results", tmp_path)
+    with pytest.raises(UserError, match="-b 28"):
+        forget(place, "random", *flags, "-protocol", "released", "-b", 28)
+    assert not list(tmp_path.rglob("*.json"))
+
+
 def test_released_pretraining_keeps_the_best_epoch(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     accuracies = iter([20.0, 60.0, 40.0, 60.0])  # after each epoch, then of what is kept

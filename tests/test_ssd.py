@@ -224,6 +224,17 @@ def test_importance_refuses_no_batches_and_unknown_measures():
         ssd.importance(nn.Linear(2, 2), [(torch.ones(1, 2), torch.zeros(1, dtype=torch.int64))], measure="true_fisher")
 
 
+def test_per_sample_takes_an_input_given_by_name():
+    class ByName(nn.Linear):
+        def forward(self, x):
+            return self.inner(input=x)
+
+    torch.manual_seed(0)
+    model, x, y = ByName(1, 1), torch.randn(5, 4), torch.randint(3, (5,))
+    model.inner = nn.Linear(4, 3)
+    assert_same(ssd.importance(model, [(x, y)], per_sample=True), loop_over_samples(model, x, y, "fisher"))
+
+
 def test_unlearn_is_the_three_steps_and_warns_at_the_ceiling():
     torch.manual_seed(0)
     x, y = torch.randn(40, 4), torch.arange(40) // 10
