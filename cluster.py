@@ -35,14 +35,8 @@ class Cluster:
         threads = os.environ.get("OMP_NUM_THREADS", "")
         self.cores = int(threads) if threads.isdecimal() and not jobs_per_gpu else 1
         self.jobs_per_gpu = jobs_per_gpu
-        where = {"address": address}
-        if not address:
-            where = {
-                "address": "local",
-                "num_gpus": gpus,
-                "num_cpus": max(os.cpu_count(), gpus * jobs_per_gpu),
-                "include_dashboard": False,
-            }
+        local = {"num_gpus": gpus, "num_cpus": max(os.cpu_count(), gpus * jobs_per_gpu), "include_dashboard": False}
+        where = {"address": address} if address else {"address": "local", **local}
         variables = {name: value for name, value in os.environ.items() if name.startswith(HANDED_ON)}
         variables["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])])
         try:

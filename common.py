@@ -1,5 +1,6 @@
 """What every other file may need: an error the user can act on, files written whole, hashes, progress bars."""
 
+import argparse
 import ctypes
 import errno
 import hashlib
@@ -79,8 +80,15 @@ def stamp(path):
     return None
 
 
-def refuse(message):
-    """What an argument parser does with an error of its own: one line, as for every other."""
+def parser(doc):
+    """An argument parser that says `doc` for -h, takes no abbreviations, and whose errors are UserErrors."""
+    made = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
+    made.error = _refuse
+    made._get_option_tuples = lambda word: []  # allow_abbrev=False lets abbreviations of one dash through
+    return made
+
+
+def _refuse(message):
     raise UserError(f"{message} (-h lists the flags)")
 
 

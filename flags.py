@@ -8,12 +8,13 @@ import typing
 import warnings
 from pathlib import Path
 
+import common
 import corruption
 import datasets
 import mirror
 import models
 import numerics
-from common import UserError, refuse
+from common import UserError
 from methods import METHODS, SPELLINGS
 from protocol import PROTOCOLS
 
@@ -21,10 +22,8 @@ BATCH_SIZE = {"full_class": 64, "sub_class": 64, "random": 128, "corrupted": 128
 
 
 def parser(doc):
-    """An argument parser with the flags that pre-training and forgetting have in common; its errors are UserErrors."""
-    flags = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
-    flags.error = refuse
-    flags._get_option_tuples = lambda word: []  # allow_abbrev=False lets abbreviations of one dash through
+    """An argument parser with the flags that pre-training and forgetting have in common."""
+    flags = common.parser(doc)
     flags.add_argument("-net", required=True, choices=list(models.NETS))
     flags.add_argument("-dataset", required=True, choices=list(datasets.SETS))
     flags.add_argument("-data", default="data", metavar="DIR", help="where data sets lie; Folder: holds train/CLASS/, test/CLASS/")

@@ -16,29 +16,16 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 CHUNK_BYTES = (2**22, 2**28)  # of per-sample gradients held at a time: on a CPU what its cache holds, on a GPU
 
 
-def per_sample_gradients(model, parameters, x, losses_of):
-    """Yields (name, losses, samples, gradients [k, b, *parameter's shape]); losses and samples are slices that say of which.
-
-    parameters: {name: parameter}; x: [B, ...]; losses_of(logits [b, C], samples) -> [K, b]. The model is in eval mode.
-    What is yielded is valid until the next is asked for: its memory is used again.
-    """
-    for name, losses, samples, g, a in _factors(model, parameters, x, losses_of):
-        shape = parameters[name].shape
-        if a is None:
-            yield name, losses, samples, g.reshape(*g.shape[:2], *shape)
-        else:
-            for part, k, product in _products(g, a):
-                yield name, slice(losses.start + k.start, losses.start + k.stop), part, product.reshape(*product.shape[:2], *shape)
-
-
 def jacobian(model, x, num_classes):
     """Every logit's gradient in all parameters, in their order: [B, C, P]; the model is in eval mode."""
     parameters = dict(model.named_parameters())
     sizes = [p.numel() for p in parameters.values()]
     result = x.new_zeros(len(x), num_classes, sum(sizes))
     part = dict(zip(parameters, result.split(sizes, dim=2), strict=True))
-    for name, classes, samples, g in per_sample_gradients(model, parameters, x, lambda logits, _: logits.T):
-        part[name][samples, classes] = g.flatten(2).transpose(0, 1)
+    for name, classes, samples, g, a in _factors(model, parameters, x, lambda logits, _: logits.T):
+        mine = part[name][samples, classes]  # a view
+        for at, k, product in [(slice(None), slice(None), g)] if a is None else _products(g, a):
+            mine[at, k] = product.flatten(2).transpose(0, 1)
     return result
 
 

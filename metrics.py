@@ -14,13 +14,12 @@ BATCH = (100, 512)  # of images scored at a time: on a CPU what its cache holds,
 
 
 def accuracy(logits, labels):
-    """Share of images whose largest logit is their label's, in percent. logits [N, C], labels [N]."""
+    """Share of images whose largest logit is their label's, in percent. logits [N, C], labels [N] or one for all."""
     return 100 * float((logits.argmax(1) == labels).double().mean())
 
 
 def accuracy_of_batches(logits, labels, batch_size):
     """The released code's accuracy, in percent: the unweighted mean over batches; a short last one counts in full."""
-    batch_size = min(batch_size, len(logits))
     parts = zip(logits.split(batch_size), labels.split(batch_size), strict=True)
     values = [accuracy(*part) for part in parts]
     return sum(values) / len(values)
@@ -105,7 +104,7 @@ def score(train_logits, test_logits, untrained, split, *, batch_size, protocol=P
     else:
         base = logits_of(untrained, split.forget_test)
     base = base.to(forget_test.device)
-    attack = {} if triggered_logits is None else {"AttackSuccess": share_judged(triggered_logits, split.attacked)}
+    attack = {} if triggered_logits is None else {"AttackSuccess": accuracy(triggered_logits, split.attacked)}
     return {
         "TestAcc": share_right(test_logits, split.test.labels, batch_size, protocol),
         "RetainTestAcc": retain_accuracy(test_logits, split, batch_size, protocol),
@@ -114,11 +113,6 @@ def score(train_logits, test_logits, untrained, split, *, batch_size, protocol=P
         "ZRF": zrf(forget_test, base, elementwise_kl=protocol.zrf_by_elementwise_kl),
         **attack,
     }
-
-
-def share_judged(logits, label):
-    """Share of images [N, C] that are judged to be of class `label`, in percent."""
-    return 100 * float((logits.argmax(1) == label).double().mean())
 
 
 def retain_accuracy(test_logits, split, batch_size, protocol=PAPER):

@@ -1,6 +1,5 @@
 """The networks, their checkpoints, and fresh copies of them."""
 
-import io
 import json
 import logging
 import os
@@ -188,16 +187,12 @@ def load(path, net, images, vit_init="pretrained"):
             if metadata.get(name) != value:
                 raise UserError(f"{path} was trained for {_brief(name, metadata.get(name))}, "
                                 f"this run asks for {_brief(name, value)}; name the right one with -weight_path{hint}")  # fmt: skip
-    try:
-        data = Path(path).read_bytes()
-    except OSError as error:
-        raise UserError(f"{path} cannot be read ({error.strerror}); mend its permissions or name another") from error
     if "backbone" in metadata:  # the weights come from the file: no download for what is overwritten at once
         vit_init = metadata["backbone"]
     model = NETS[net](num_classes, "random" if net == "ViT" else vit_init)
     if net == "ViT":
         model.arguments["backbone"] = vit_init
-    fill(model, path, data)
+    fill(model, path)
     return model.eval(), metadata, weights_hash(model)
 
 
@@ -210,11 +205,11 @@ def _brief(name, value):
     return f"{len(value)} classes {', '.join(value[:6])}..." if isinstance(value, list) else f"{name} {str(value)[:20]}"
 
 
-def _state_dict(path, data):
+def _state_dict(path):
     try:
         if Path(path).suffix == ".safetensors":
-            return safetensors.torch.load(data)
-        state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+            return safetensors.torch.load_file(path)
+        state = torch.load(path, map_location="cpu", weights_only=True)
         if not (isinstance(state, dict) and all(isinstance(value, torch.Tensor) for value in state.values())):
             raise TypeError("no plain state dict")
         return state
@@ -223,9 +218,9 @@ def _state_dict(path, data):
         raise UserError(f"{path} is no readable checkpoint ({reason}); name another with -weight_path") from error
 
 
-def fill(model, path, data=None):
+def fill(model, path):
     """Load weights into `model`: by name, or by order, as released checkpoints name the same tensors otherwise."""
-    state, own = _state_dict(path, data or Path(path).read_bytes()), model.state_dict()
+    state, own = _state_dict(path), model.state_dict()
     if set(state) != set(own) and len(state) == len(own):
         state = dict(zip(own, state.values(), strict=True))
     if _shapes(state) != _shapes(own):

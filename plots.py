@@ -71,15 +71,9 @@ def _dots(axis, rows, name):
 
 def trade_off(title, sections):
     """A panel a forgotten class: D_f against D_r, a named point a method, retrain's ringed star the target."""
-    points = {
-        f"forget {forgotten}": [(row.label, row.method, *_spreads(row.values[name] for name in ("D_r %", "D_f %"))) for row in rows]
-        for forgotten, rows in sections.items()
-    }
+    points = {f"forget {forgotten}": [(row.label, row.method, row.values["D_r %"][:2], row.values["D_f %"][:2]) for row in rows]
+              for forgotten, rows in sections.items()}  # fmt: skip
     return _targets(title, points)
-
-
-def _spreads(values):
-    return ((value.mean, value.over_seeds) for value in values)
 
 
 def overview(title, sections):
@@ -220,15 +214,8 @@ def layers(title, sections):
             run = next(run for run in row.runs if run.get("selected_by_name"))
             names = list(run["selected_by_name"])
             shares = [100 * share for share in run["selected_by_name"].values()]
-            axis.plot(
-                range(len(names)),
-                shares,
-                color=looks[row.label][0],
-                marker=looks[row.label][1],
-                markersize=4,
-                linewidth=1,
-                label=row.label,
-            )
+            colour, marker = looks[row.label]
+            axis.plot(range(len(names)), shares, color=colour, marker=marker, markersize=4, linewidth=1, label=row.label)
         axis.set_title(f"forget {forgotten}", loc="left", fontsize=10, fontweight="bold")
         axis.set_ylabel("dampened (%)", fontsize=9)
         axis.grid(axis="y", color="#dddddd")

@@ -6,7 +6,6 @@ reads every record under results/, prints the tables and writes report.md, repor
 --html: one self-contained page with all of it.
 """
 
-import argparse
 import csv
 import io
 from pathlib import Path
@@ -15,7 +14,7 @@ import page
 import panels
 import plots
 import records
-from common import refuse, run_script, write_whole
+from common import parser, run_script, write_whole
 from provenance import command_of, made_by
 from summaries import SCORES, SETTINGS, over_classes, over_shares, tables, title_of
 
@@ -175,22 +174,17 @@ def csv_text(all_tables):
             for row in rows:
                 config = row.runs[0]["config"] if row.runs else {"set": {}}
                 own = " ".join(f"{name}={value}" for name, value in config["set"].items())
-                values = [v for name in names for v in (_numbers(row.values[name]) if name in row.values else (None,) * 3)]
+                values = [v for name in names for v in row.values.get(name, (None,) * 3)]
                 values += [v for name in SCORES for v in row.gaps.get(name, (None,) * 3)]
                 writer.writerow([*key, forgotten, row.method, *[config.get(k) for k in SETTINGS], own, len(row.runs), row.pairs,
                                  row.collapsed, *values, row.distance, row.tug_of_war, row.speed_up])  # fmt: skip
     return out.getvalue()
 
 
-def _numbers(value):
-    return value.mean, value.over_seeds, value.over_trainings
-
-
 def main(argv=None):
-    flags = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
+    flags = parser(__doc__)
     flags.add_argument("results", nargs="?", default="results", help="folder with records (default: results)")
     flags.add_argument("--html", metavar="FILE", help="one self-contained page with the tables and figures")
-    flags.error = refuse
     args = flags.parse_args(argv)
     if args.html is not None:
         page.check_page(args.html)

@@ -7,6 +7,7 @@ first is the ± of a row, the second a ± of its own, the third a row of its own
 import statistics
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from scipy import stats
 
@@ -19,8 +20,7 @@ SETTINGS = ("b", "alpha", "lambda", "importance", "numerics")
 FIRST = {"retrain": 0, "baseline": 1}  # the rest by name
 
 
-@dataclass(frozen=True)
-class Spread:
+class Spread(NamedTuple):
     """A mean with what it is over: n values, their sample standard deviation (None for one), and between trainings."""
 
     mean: float
@@ -82,9 +82,10 @@ def tables(found):
 def title_of(key, sections):
     """What a table, by its (task, net, dataset, protocol), is called; a folder of images by its name."""
     task, net, dataset, protocol = key
-    folders = {Path(run["config"]["data"]).name for rows in sections.values() for row in rows for run in row.runs}
-    where = f"{dataset} {', '.join(sorted(folders))}" if dataset == "Folder" else dataset
-    return f"{TASKS.get(task, task)}: {net} on {where} (protocol {protocol})"
+    if dataset == "Folder":
+        folders = {Path(run["config"]["data"]).name for rows in sections.values() for row in rows for run in row.runs}
+        dataset = f"Folder {', '.join(sorted(folders))}"
+    return f"{TASKS.get(task, task)}: {net} on {dataset} (protocol {protocol})"
 
 
 def _goals(variants, sections):

@@ -8,7 +8,6 @@ missing are trained first. Several GPUs and clusters need Ray (requirements-clus
 the end, exit code 1, and the rest is finished. Killed at any moment, the same sweep goes on; two sweeps of one grid share it.
 """
 
-import argparse
 import math
 import os
 import shlex
@@ -19,7 +18,7 @@ from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, wait
 from pathlib import Path
 
 import workers
-from common import CannotWrite, UserError, refuse, run_script
+from common import CannotWrite, UserError, parser, run_script
 from processes import Processes, interrupts_noted, visible
 
 AGAIN = 2  # seconds until a run that another process is at is looked at again
@@ -49,14 +48,13 @@ def main(argv=None):
 
 
 def arguments(argv):
-    flags = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
+    flags = parser(__doc__)
     flags.add_argument("--jobs", type=int, default=1, help="processes at a time, without --gpus (default 1)")
     flags.add_argument("--gpus", default="", metavar="0,1,2", help="this machine's GPUs by number; the lines then have -gpu")
     flags.add_argument("--jobs-per-gpu", type=int, default=1, help="processes at a time on each GPU (default 1)")
     flags.add_argument("--ray", metavar="ADDRESS", help="run on this Ray cluster: auto, or host:port")
     flags.add_argument("--dry-run", action="store_true", help="say what would run, what is there, and how long it should take")
     flags.add_argument("--retries", type=int, default=1, help="how often a run is tried again whose process broke (default 1)")
-    flags.error = refuse
     args = flags.parse_args(argv)
     args.gpus = args.gpus.split(",") if args.gpus else []
     if not all(gpu.isdecimal() for gpu in args.gpus) or len(set(args.gpus)) < len(args.gpus):
@@ -203,11 +201,8 @@ class Sweep:
     def status(self):
         """Where the sweep stands, in brackets."""
         running = [job for _, job in self.running.values() if job]
-        parts = [
-            f"{self.done} of {self.total} done",
-            *[f"{len(self.failed)} failed"] * bool(self.failed),
-            f"{len(running)} running",
-        ]
+        failed = [f"{len(self.failed)} failed"] * bool(self.failed)
+        parts = [f"{self.done} of {self.total} done", *failed, f"{len(running)} running"]
         left, known = [*running, *self.waiting], {kind: statistics.median(values) for kind, values in self.past.items()}
         if left and known:
             usual = statistics.mean(known.values())

@@ -10,7 +10,6 @@ methods/*.py, searched logarithmically. OUT keeps the study, an SQLite file, and
 same command goes on. At the end stand the best values as the line to put into a script, and a plot of the trade-off.
 """
 
-import argparse
 import contextlib
 import importlib
 import io
@@ -33,8 +32,8 @@ from common import (
     Diverged,
     UserError,
     check_writable,
+    parser,
     persist,
-    refuse,
     run_script,
     sha256,
     write_whole,
@@ -73,7 +72,7 @@ def main(argv=None):
 
 def arguments(argv):
     """(our flags, the script's name, its command lines: one a forget set)."""
-    flags = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
+    flags = parser(__doc__)
     flags.add_argument("script", help="a forget script, its own flags behind it")
     flags.add_argument("-net", required=True, help="as the script's")
     flags.add_argument("-method", required=True, help="as the script's")
@@ -81,7 +80,6 @@ def arguments(argv):
     flags.add_argument("--also", action="append", default=[], metavar="FLAGS", help="the script's flags for a further forget set")
     flags.add_argument("--range", action="append", default=[], metavar="NAME=LOW,HIGH", help="in place of the method's own")
     flags.add_argument("--out", default="tuning", metavar="DIR", help="where study, records and plot go (default: tuning)")
-    flags.error = refuse
     flags._get_option_tuples = lambda word: []
     args, rest = flags.parse_known_args(argv)
     script = Path(args.script).stem

@@ -6,48 +6,12 @@ is the task's); what has a default there can be set with -set. What a run should
 into `notes`, a dict, where it takes one. RANGES: within which tune.py searches; empty where nothing is to be tuned.
 """
 
-from methods import (
-    alfssd,
-    amnesiac,
-    assd,
-    bad_teacher,
-    baseline,
-    finetune,
-    fisher,
-    jit,
-    l1_sparse,
-    lfssd,
-    neggrad_plus,
-    ntk,
-    potion,
-    retrain,
-    salun,
-    scrub,
-    ssd,
-    unsir,
-)
+import importlib
 
-MODULES = (
-    baseline,
-    retrain,
-    finetune,
-    bad_teacher,
-    amnesiac,
-    unsir,
-    fisher,
-    ntk,
-    ssd,
-    lfssd,
-    assd,
-    alfssd,
-    potion,
-    jit,
-    scrub,
-    salun,
-    neggrad_plus,
-    l1_sparse,
-)
-METHODS = {module.__name__.split(".")[-1]: module.unlearn for module in MODULES}
-RANGES = {module.__name__.split(".")[-1]: module.RANGES for module in MODULES}
+NAMES = ("baseline", "retrain", "finetune", "bad_teacher", "amnesiac", "unsir", "fisher", "ntk", "ssd", "lfssd", "assd", "alfssd",
+         "potion", "jit", "scrub", "salun", "neggrad_plus", "l1_sparse")  # fmt: skip
+MODULES = {name: importlib.import_module(f"methods.{name}") for name in NAMES}
+METHODS = {name: module.unlearn for name, module in MODULES.items()}
+RANGES = {name: module.RANGES for name, module in MODULES.items()}
 # names in the released scripts
 SPELLINGS = {"ssd_tuning": "ssd", "blindspot": "bad_teacher", "UNSIR": "unsir", "FisherForgetting": "fisher", "NTK": "ntk"}

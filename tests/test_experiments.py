@@ -49,7 +49,7 @@ def test_committed_records_are_of_the_network_beside_them():
     assert networks
     for path in networks:
         model = models.ResNet18(10, width=16)
-        models.fill(model, path, path.read_bytes())
+        models.fill(model, path)
         found = [*records.read_all(path.parent), *records.read_all(f"{path.parent}-alpha")]
         assert len(found) > 40 and {record["weights_hash"] for record in found} == {models.weights_hash(model)}
         assert {record["data_hash"] for record in found} == {models.read_metadata(path)["data_hash"]}

@@ -2,7 +2,9 @@
 
 import csv
 import html.parser
+import itertools
 import json
+import random
 import re
 
 import pytest
@@ -14,6 +16,7 @@ import provenance
 import records
 import report
 from common import UserError
+from methods import METHODS
 from summaries import interval, over_classes, tables
 
 
@@ -161,7 +164,23 @@ def test_four_alphas_are_a_curve():
     figures["alpha"].canvas.draw()
     shown = [text.get_text() for text in axis.get_xticklabels(minor=True) if text.get_text()]
     assert {"2", "5"} <= set(shown) and float(shown[0]) < 1  # not 2 x 10^0
-    assert [text.get_text() for text in figures["trade-off"].axes[0].texts] == ["baseline", "assd", "retrain"]  # from the top
+
+
+def test_lines_from_points_to_names_do_not_cross():
+    draw = random.Random(0)
+    entries = [record(method, 0, 80 + 9 * draw.random(), 90 * draw.random() ** 4, 5) for method in METHODS]
+    ((key, sections),) = tables(entries).items()
+    (axis,) = plots.figures(key, sections)["trade-off"].axes
+    lines = [(*axis.transLimits.transform(text.xy), *text.get_position()) for text in axis.texts]
+    assert len({line[3] for line in lines}) == len(METHODS)  # each name has a place of its own
+
+    def side(line, x, y):
+        return (line[2] - line[0]) * (y - line[1]) > (line[3] - line[1]) * (x - line[0])
+
+    def cross(a, b):
+        return side(a, *b[:2]) != side(a, *b[2:]) and side(b, *a[:2]) != side(b, *a[2:])
+
+    assert not any(cross(a, b) for a, b in itertools.combinations(lines, 2))
 
 
 def test_a_mean_is_over_all_classes_or_missing():
