@@ -25,7 +25,7 @@ RESULTS=${RESULTS:-results}
 PROTOCOL=${PROTOCOL:-paper}
 
 DEMO_SEEDS=(0 1)
-DEMO_DIGITS=(0 2)                                   # why these two: README, "The demo"
+DEMO_DIGITS=(0 2)                                   # why these two: docs/results.md
 DEMO_PERC=0.02                                      # 29 of 1,442 images
 DEMO_POISONED=50
 DEMO_KNOWN=(0.04 0.2 1)                             # the first: two images, which BatchNorm needs

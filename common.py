@@ -116,6 +116,28 @@ def write_whole(path, data):
                     left.unlink()
 
 
+def write_tensors(path, values, metadata):
+    """Keep {name: tensor} and {name: text} in a file that knows its checksum; where that cannot be, say so and go on."""
+    import safetensors.torch
+
+    try:
+        write_whole(path, safetensors.torch.save(values, metadata | {"checksum": sha256(*values.values())}))
+    except UserError as error:
+        print(f"{Path(path).name} is not kept, the next run computes it again: {error}")
+
+
+def read_tensors(path):
+    """({name: tensor}, {name: text}) as write_tensors was given them, or None where there is no such file or it is damaged."""
+    import safetensors
+
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            values, metadata = {name: file.get_tensor(name) for name in file.keys()}, file.metadata()  # noqa: SIM118 (no dict)
+            return (values, metadata) if metadata["checksum"] == sha256(*values.values()) else None
+    except (OSError, safetensors.SafetensorError, KeyError, TypeError):
+        return None
+
+
 def check_writable(folder):
     """Make the folder and try it, so that a run that could not keep its result fails before and not after the work."""
     try:

@@ -7,12 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-import safetensors
-import safetensors.torch
 import torch
 from PIL import Image, UnidentifiedImageError
 
-from common import UserError, progress, sha256, write_whole
+from common import UserError, progress, read_tensors, sha256, write_tensors
 
 
 def read_folder(root, size):
@@ -26,14 +24,12 @@ def read_folder(root, size):
     files = [file for file, *_ in found]
     key = sha256(json.dumps([size, [[file[len(str(root)) + 1 :], *stamp] for file, *stamp in found]]))
     cache = root.parent / ".decoded" / f"{root.name}-{size}.safetensors"
-    pixels, digest = _from_cache(cache, key)
-    if pixels is None:
+    values, metadata = read_tensors(cache) or ({}, {})
+    if metadata.get("key") == key:  # of these very files
+        pixels, digest = values["pixels"], metadata["digest"]
+    else:
         pixels, digest = _decode_all(files, labels, size)
-        metadata = {"key": key, "digest": digest, "checksum": sha256(pixels)}
-        try:
-            write_whole(cache, safetensors.torch.save({"pixels": pixels}, metadata))
-        except UserError as error:
-            print(f"The decoded images are not kept, the next run decodes them again: {error}")
+        write_tensors(cache, {"pixels": pixels}, {"key": key, "digest": digest})
     return pixels, torch.tensor(labels), classes, files, digest
 
 
@@ -76,20 +72,6 @@ def _images_below(folder, suffixes):
         except OSError as error:
             raise UserError(f"{error.filename or folder} cannot be read ({error.strerror}); mend its permissions") from error
     return sorted(found, key=lambda image: image[0].split(os.sep))
-
-
-def _from_cache(cache, key):
-    """(pixels, digest), or (None, None) where there is no cache of these very files or it is damaged."""
-    try:
-        with safetensors.safe_open(cache, framework="pt") as file:
-            metadata = file.metadata()
-            if metadata["key"] == key:
-                pixels = file.get_tensor("pixels")
-                if sha256(pixels) == metadata["checksum"]:
-                    return pixels, metadata["digest"]
-    except (OSError, safetensors.SafetensorError, KeyError, TypeError):
-        pass
-    return None, None
 
 
 def _decode_all(files, labels, size):

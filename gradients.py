@@ -86,9 +86,10 @@ def _factors_in_full(model, parameters, x, losses_of):
     uses = _uses(losses, parameters)
     layers = {m: [k for k, p in m.named_parameters(recurse=False) if uses.get(id(p))] for m in calls}
     covered = [id(m.get_parameter(k)) for m, keys in layers.items() for k in keys]
-    by_sample = all(len(a) == n for found, n in ((alone, 1), (calls, len(x))) for m in found for a, _ in found[m])
-    once = all(len(inputs) == 1 for inputs in calls.values()) and all(count == 1 for count in uses.values())
-    if not (by_sample and once and sorted(covered) == sorted(uses)):
+    first_axis_is_sample = all(len(a) == n for found, n in ((alone, 1), (calls, len(x))) for m in found for a, _ in found[m])
+    used_once = all(len(inputs) == 1 for inputs in calls.values()) and all(count == 1 for count in uses.values())
+    all_in_known_layers = sorted(covered) == sorted(uses)
+    if not (first_axis_is_sample and used_once and all_in_known_layers):
         yield from _factors_by_vmap(model, parameters, x, losses_of, len(losses))
         return
     names, layers = {id(p): name for name, p in parameters.items()}, {m: keys for m, keys in layers.items() if keys}

@@ -5,12 +5,10 @@ import os
 import time
 from pathlib import Path
 
-import safetensors
-import safetensors.torch
 import torch
 
 import ssd
-from common import Claim, UserError, progress, sha256, write_whole
+from common import Claim, progress, read_tensors, sha256, write_tensors
 
 TOGETHER_BYTES = 4e9  # of I_Ds taken in one pass, or a quarter of what a GPU has free
 
@@ -99,7 +97,7 @@ def _kept(checkpoint, kind, keys, compute, most=1):
         seconds, first = (time.perf_counter() - start) / len(missing), None
         for i, part in zip(missing, computed, strict=True):
             values = {name: tensor.cpu().contiguous() for name, tensor in sorted(part.items())}
-            _write(paths[i], values, {"seconds": repr(seconds), "identity": json.dumps(keys[i])})
+            write_tensors(paths[i], values, {"seconds": repr(seconds), "identity": json.dumps(keys[i])})
             first = first or values
     finally:
         for claim in claims:
@@ -107,20 +105,7 @@ def _kept(checkpoint, kind, keys, compute, most=1):
     return first, seconds
 
 
-def _write(path, values, metadata):
-    try:
-        write_whole(path, safetensors.torch.save(values, metadata | {"checksum": sha256(*values.values())}))
-    except UserError as error:
-        print(f"{path.name} is not kept, the next run computes it again: {error}")
-
-
 def _read(path):
-    try:
-        with safetensors.safe_open(path, framework="pt") as file:
-            metadata = file.metadata()
-            values = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no dict)
-            if metadata["checksum"] == sha256(*values.values()):
-                return values, float(metadata["seconds"])
-    except (OSError, safetensors.SafetensorError, KeyError, TypeError):
-        pass
-    return None
+    """(tensors, seconds that they took), or None."""
+    found = read_tensors(path)
+    return found and (found[0], float(found[1]["seconds"]))
