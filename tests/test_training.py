@@ -82,7 +82,7 @@ def test_a_damaged_state_is_named(tmp_path):
 
 def test_batches_of_one_are_refused():
     batches = Batches(None, 1, None, 8)
-    model = nn.Sequential(nn.Conv2d(3, 2, 3), nn.BatchNorm2d(2))
+    model = nn.Sequential(nn.Conv2d(3, 2, 8), nn.BatchNorm2d(2))
     with pytest.raises(UserError, match="larger -b"):
         training.fit(model, batches, training.sgd(model, 0.1), 1)
 
