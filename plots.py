@@ -7,7 +7,8 @@ from scipy.spatial.distance import cdist
 
 from curves import alphas, healing
 from panels import FIXED, legend, looks_of, panels
-from summaries import over_alphas, over_classes, title_of
+from provenance import title_of
+from summaries import over_alphas, over_classes
 
 MEANING = {
     "D_r %": "D_r: accuracy on\nwhat is kept (%)",

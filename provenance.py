@@ -1,6 +1,18 @@
-"""Where the numbers of a table come from: networks, machines, days, code, and the command line of a cell."""
+"""Where the numbers of a table come from: networks, data, machines, days, code, and the command line of a cell."""
 
 import shlex
+from pathlib import Path
+
+from summaries import TASKS
+
+
+def title_of(key, sections):
+    """What a table, by its (task, net, dataset, protocol), is called; a folder of images by its name."""
+    task, net, dataset, protocol = key
+    if dataset == "Folder":
+        folders = {Path(run["config"]["data"]).name for rows in sections.values() for row in rows for run in row.runs}
+        dataset = f"Folder {', '.join(sorted(folders))}"
+    return f"{TASKS.get(task, task)}: {net} on {dataset} (protocol {protocol})"
 
 
 def made_by(runs):

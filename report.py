@@ -15,8 +15,8 @@ import panels
 import plots
 import records
 from common import parser, run_script, write_whole
-from provenance import command_of, made_by
-from summaries import SCORES, SETTINGS, over_classes, over_shares, tables, title_of
+from provenance import command_of, made_by, title_of
+from summaries import SCORES, SETTINGS, over_classes, over_shares, tables
 
 LEGEND = """\
 D_r: accuracy on the test images of what is kept. D_f: accuracy on the test images of what is forgotten (random: on the

@@ -4,9 +4,9 @@ Nothing here reads a file or draws. Over unlearning seeds, over training seeds a
 first is the ± of a row, the second a ± of its own, the third a row of its own.
 """
 
+import math
 import statistics
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NamedTuple
 
 from scipy import stats
@@ -62,37 +62,45 @@ def interval(differences):
     return mean, mean - half, mean + half
 
 
+class Variant(NamedTuple):
+    """Runs that differ in their seeds alone."""
+
+    method: str
+    settings: dict  # {name: text}
+    runs: dict  # {(training seed, unlearning seed): record}
+
+    def any_run(self):
+        return next(iter(self.runs.values()))
+
+
 def tables(found):
     """{(task, net, dataset, protocol): {forgotten: [Row, ...]}}; a method that a class lacks has a Row without runs."""
-    groups, networks = {}, {}
+
+    def trained(record):
+        return tuple(record["config"][name] for name in ("net", "dataset", "train_seed"))
+
+    networks, runs, groups = {}, {}, {}
     for record in found:
-        networks.setdefault(_training(record), set()).add(record["weights_hash"])
+        networks.setdefault(trained(record), set()).add(record["weights_hash"])
     for record in sorted(found, key=lambda record: [*TASKS, record["task"]].index(record["task"])):
-        config = record["config"]
-        section = groups.setdefault((record["task"], config["net"], config["dataset"], config["protocol"]), {})
-        mine = settings(record)
-        if len(networks[_training(record)]) > 1:
+        config, mine = record["config"], settings(record)
+        if len(networks[trained(record)]) > 1:
             mine["weights"] = record["weights_hash"][:6]
-        variant = section.setdefault(config["forget"], {}).setdefault((config["method"], tuple(mine.items())), {})
-        variant[config["train_seed"], config["seed"]] = record  # one run counts once
-    return {key: _with_missing({name: _rows(variants, _goals(variants, sections)) for name, variants in sections.items()})
-            for key, sections in groups.items()}  # fmt: skip
-
-
-def title_of(key, sections):
-    """What a table, by its (task, net, dataset, protocol), is called; a folder of images by its name."""
-    task, net, dataset, protocol = key
-    if dataset == "Folder":
-        folders = {Path(run["config"]["data"]).name for rows in sections.values() for row in rows for run in row.runs}
-        dataset = f"Folder {', '.join(sorted(folders))}"
-    return f"{TASKS.get(task, task)}: {net} on {dataset} (protocol {protocol})"
+        table = record["task"], config["net"], config["dataset"], config["protocol"]
+        kind = table, config["forget"], config["method"], tuple(mine.items())
+        runs.setdefault(kind, {})[config["train_seed"], config["seed"]] = record  # one run counts once
+    for (table, forgotten, method, mine), by_seeds in runs.items():
+        groups.setdefault(table, {}).setdefault(forgotten, []).append(Variant(method, dict(mine), by_seeds))
+    return {table: _with_missing({name: _rows(variants, _goals(variants, sections)) for name, variants in sections.items()})
+            for table, sections in groups.items()}  # fmt: skip
 
 
 def _goals(variants, sections):
     """Where a section's retrain is: its own; for corrupted data, where it was run, the one that has the truly clean set."""
+    mine, _ = corrupted(variants[0].any_run())
     for other in sections.values():
-        (corruption, share), (mine, _) = (corrupted(next(iter(next(iter(part.values())).values()))) for part in (other, variants))
-        if share == 1 and corruption == mine and any(method == "retrain" for method, _ in other):
+        corruption, share = corrupted(other[0].any_run())
+        if share == 1 and corruption == mine and any(variant.method == "retrain" for variant in other):
             return other
     return variants
 
@@ -101,10 +109,6 @@ def corrupted(record):
     """(how many images are corrupted and how, the share of them that is known) of a run; (None, None) of other tasks."""
     config = record["config"]
     return (f"{config['corrupt_count']} {config['corruption']}", config["known_share"]) if "corruption" in config else (None, None)
-
-
-def _training(record):
-    return tuple(record["config"][name] for name in ("net", "dataset", "train_seed"))
 
 
 def settings(record):
@@ -120,47 +124,52 @@ def _text(value):
 
 
 def _rows(variants, goals):
-    def size(variant):
-        (method, _), runs = variant
-        config = next(iter(runs.values()))["config"]
-        return FIRST.get(method, 2), method, *[config[k] or 0 for k in ("b", "alpha", "lambda")]
+    def place(variant):
+        config = variant.any_run()["config"]
+        return FIRST.get(variant.method, 2), variant.method, *[config[k] or 0 for k in ("b", "alpha", "lambda")]
 
     rows = []
-    for (method, mine), runs in sorted(variants.items(), key=size):
-        others = [dict(other) for name, other in variants if name == method]
-        own = next(iter(runs.values()))["config"]["set"]
-        differing = {k for other in others for k in {**dict(mine), **other} if dict(mine).get(k) != other.get(k)}
-        said = ", ".join(f"{k} {v}" for k, v in mine if k in differing or k in own)
-        rows.append(_row(f"{method} ({said})" if said else method, method, runs, variants, goals))
+    for variant in sorted(variants, key=place):
+        mine, own = variant.settings, variant.any_run()["config"]["set"]
+        others = [other.settings for other in variants if other.method == variant.method]
+        differing = {k for other in others for k in {**mine, **other} if mine.get(k) != other.get(k)}
+        said = ", ".join(f"{k} {v}" for k, v in mine.items() if k in differing or k in own)
+        rows.append(_row(f"{variant.method} ({said})" if said else variant.method, variant, variants, goals))
     return rows
 
 
-def _row(label, method, runs, variants, goals):
-    deterministic = _deterministic(runs)
+def _row(label, variant, variants, goals):
+    runs, deterministic = variant.runs, _deterministic(variant.runs)
     once = {training: record for (training, _), record in runs.items()}.values() if deterministic else runs.values()
     pairs = [(record, goal) for record in once for goal in _others("retrain", record, goals, any_seed=deterministic)]
     gaps = {name: [run["scores"][score] - goal["scores"][score] for run, goal in pairs] for name, score in SCORES.items()}
-    tests = [run["scores"]["TestAcc"] - goal["scores"]["TestAcc"] for run, goal in pairs]
-    wars = [(1 - abs(r) / 100) * (1 - abs(f) / 100) * (1 - abs(t) / 100)
-            for r, f, t in zip(gaps["D_r %"], gaps["D_f %"], tests, strict=True)]  # fmt: skip
-    own, goals = ([run["seconds"]["method"] for run in part] for part in (list(zip(*pairs, strict=True)) or ((), ())))
-    seconds = statistics.fmean(run["seconds"]["method"] for run in runs.values()) if deterministic else sum(own) / max(1, len(own))
     return Row(
-        label, method, tuple(runs.values()), _values(runs), deterministic,
-        {name: interval(values) for name, values in gaps.items() if values}, len(pairs),
-        statistics.fmean(abs(value) for values in gaps.values() for value in values) if pairs else None,
-        statistics.fmean(wars) if pairs else None, statistics.fmean(goals) / seconds if pairs and seconds else None,
-        sum(bool(_collapse(record, variants)) for record in runs.values()),
+        label=label, method=variant.method, runs=tuple(runs.values()), values=_values(runs), deterministic=deterministic,
+        gaps={name: interval(values) for name, values in gaps.items() if values}, pairs=len(pairs),
+        distance=statistics.fmean(abs(value) for values in gaps.values() for value in values) if pairs else None,
+        tug_of_war=statistics.fmean(_tug_of_war(*pair) for pair in pairs) if pairs else None,
+        speed_up=_speed_up(pairs, runs.values() if deterministic else [run for run, _ in pairs]) if pairs else None,
+        collapsed=sum(bool(_collapse(record, variants)) for record in runs.values()),
     )  # fmt: skip
+
+
+def _tug_of_war(run, goal):
+    return math.prod(1 - abs(run["scores"][score] - goal["scores"][score]) / 100 for score in ("RetainTestAcc", "Df", "TestAcc"))
+
+
+def _speed_up(pairs, runs):
+    """retrain's mean seconds over the runs'; None where these took none."""
+    seconds = statistics.fmean(run["seconds"]["method"] for run in runs)
+    return statistics.fmean(goal["seconds"]["method"] for _, goal in pairs) / seconds if seconds else None
 
 
 def _others(method, record, variants, any_seed):
     """The method's records by the same network, data, batch size and numerics, by the same unlearning seed or by any."""
     mine, config = settings(record), record["config"]
-    return [other for (name, theirs), runs in variants.items() for (training, seed), other in runs.items()
-            if name == method and training == config["train_seed"] and (any_seed or seed == config["seed"])
+    return [other for variant in variants for (training, seed), other in variant.runs.items()
+            if variant.method == method and training == config["train_seed"] and (any_seed or seed == config["seed"])
             and other["weights_hash"] == record["weights_hash"]
-            and all(dict(theirs)[k] == mine[k] for k in ("b", "data", "numerics"))]  # fmt: skip
+            and all(variant.settings[k] == mine[k] for k in ("b", "data", "numerics"))]  # fmt: skip
 
 
 def _collapse(record, variants):
