@@ -1,4 +1,4 @@
-"""What every other file may need: an error the user can act on, files written whole, hashes, progress bars."""
+"""What every other file may need: errors the user can act on, what a process keeps, hashes, progress bars, a script's end."""
 
 import argparse
 import ctypes
@@ -6,14 +6,9 @@ import errno
 import hashlib
 import os
 import sys
-import tempfile
 import threading
-import time
-import uuid
 import warnings
-import weakref
 from contextlib import suppress
-from pathlib import Path
 
 from tqdm import tqdm
 
@@ -57,12 +52,17 @@ def persist():
     _kept = {}
 
 
+def persistent():
+    """Whether `persist` was called here."""
+    return _kept is not None
+
+
 def kept(kind, key, compute):
     """compute(); in a persistent worker, what it gave for the same key before, if that is among the last two of its kind.
 
     Whoever gets such a value must not change it. `key` must name all that it depends on.
     """
-    if _kept is None:
+    if not persistent():
         return compute()
     last = _kept.setdefault(kind, {})
     value = last.pop(key) if key in last else compute()
@@ -70,14 +70,6 @@ def kept(kind, key, compute):
         del last[next(iter(last))]
     last[key] = value  # behind the others: the first is the one not asked for the longest
     return value
-
-
-def stamp(path):
-    """What changes when the file at `path` is written anew; None where there is none."""
-    with suppress(FileNotFoundError):
-        status = os.stat(path)
-        return status.st_mtime_ns, status.st_size, status.st_ino
-    return None
 
 
 def parser(doc):
@@ -90,117 +82,6 @@ def parser(doc):
 
 def _refuse(message):
     raise UserError(f"{message} (-h lists the flags)")
-
-
-def write_whole(path, data):
-    """Write bytes to `path` so that a reader sees all of them or none: temporary file, fsync, rename.
-
-    Raises CannotWrite where the place is full or may not be written; what was at `path` before stays.
-    """
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(temporary, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        raise _cannot_write(path, error) from error
-    finally:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
-            for left in path.parent.glob(f".{path.name}.*.tmp"):  # by a process killed in mid-write
-                if time.time() - left.stat().st_mtime > 3600:
-                    left.unlink()
-
-
-def write_tensors(path, values, metadata):
-    """Keep {name: tensor} and {name: text} in a file that knows its checksum; where that cannot be, say so and go on."""
-    import safetensors.torch
-
-    try:
-        write_whole(path, safetensors.torch.save(values, metadata | {"checksum": sha256(*values.values())}))
-    except UserError as error:
-        print(f"{Path(path).name} is not kept, the next run computes it again: {error}")
-
-
-def read_tensors(path):
-    """({name: tensor}, {name: text}) as write_tensors was given them, or None where there is no such file or it is damaged."""
-    import safetensors
-
-    try:
-        with safetensors.safe_open(path, framework="pt") as file:
-            values, metadata = {name: file.get_tensor(name) for name in file.keys()}, file.metadata()  # noqa: SIM118 (no dict)
-            return (values, metadata) if metadata["checksum"] == sha256(*values.values()) else None
-    except (OSError, safetensors.SafetensorError, KeyError, TypeError):
-        return None
-
-
-def check_writable(folder):
-    """Make the folder and try it, so that a run that could not keep its result fails before and not after the work."""
-    try:
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder) as file:  # it has no name that a killed process could leave behind
-            file.write(bytes(2**16))  # on a full disk an empty file is still written
-            file.flush()
-            os.fsync(file.fileno())
-    except OSError as error:
-        raise _cannot_write(folder, error) from error
-
-
-def _cannot_write(path, error):
-    return CannotWrite(f"cannot write {path}: {error.strerror}; make room, mend its permissions or name another")
-
-
-class Claim:
-    """The right to do the work that ends in the file `path`; waits until no other process has it.
-
-    A persistent worker does not wait but raises Claimed, `waits` aside. `end()` gives the right back; so does the end of
-    a run that fails and of a process that is killed. Where there are no such locks (Windows, some network file systems,
-    a folder that may not be written), there is nothing to wait for.
-    """
-
-    def __init__(self, path, waits=False):
-        lock = Path(path).with_name(f".{Path(path).name}.lock")
-        while True:
-            try:
-                descriptor = os.open(lock, os.O_CREAT | os.O_RDWR)
-            except OSError:
-                self.end = lambda: None
-                return
-            if not _locked(descriptor):
-                if _kept is not None and not waits:
-                    os.close(descriptor)
-                    raise Claimed(f"another process is at {path}")
-                print(f"another process is at {path}; waiting for it", flush=True)
-                _locked(descriptor, wait=True)
-            with suppress(FileNotFoundError):
-                if os.path.samestat(os.stat(lock), os.fstat(descriptor)):
-                    break
-            os.close(descriptor)  # who had it has removed the file; the next to come would not meet us there
-        self.end = weakref.finalize(self, _unlock, descriptor, lock)
-
-
-def _locked(descriptor, wait=False):
-    """Whether the lock is ours now, or there are no locks here."""
-    try:
-        import fcntl
-
-        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-    except BlockingIOError:
-        return False
-    except (ImportError, OSError):
-        pass
-    return True
-
-
-def _unlock(descriptor, lock):
-    try:
-        lock.unlink(missing_ok=True)
-    finally:
-        os.close(descriptor)
 
 
 def sha256(*parts):

@@ -10,7 +10,8 @@ from dataclasses import replace
 import torch
 
 from common import UserError, sha256
-from datasets import Split, random_order
+from datasets import Split
+from images import random_order
 
 CORRUPTIONS = ("patch", "label")
 ATTACKED = 0  # the class to which the trigger sends

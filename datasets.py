@@ -12,7 +12,7 @@ import torch
 
 from common import UserError, sha256
 from folders import largest_side, read_folder
-from images import Augmentation, ImageSet, image_set
+from images import Augmentation, ImageSet, image_set, random_order
 from protocol import PAPER
 
 CIFAR_AUGMENTATION = Augmentation(crop=32, padding=4, flip=True, degrees=15)
@@ -232,14 +232,6 @@ def split_random(train, test, forget_perc, seed, *, protocol=PAPER):
     full = torch.cat([retain, forget]) if protocol.full_set_ends_with_forget_set else random_order(len(train))
     forget_set = train.take(forget)
     return Split(train.take(full), train.take(retain), forget_set, test, forget_set, len(train.classes), None, False, train, test)
-
-
-def random_order(count):
-    """Positions [count] in one random order, the same whatever is forgotten.
-
-    Drawn by no -seed that a user gives: by the seed of D_f, D_f would be D's first images, all of them in its first batch.
-    """
-    return torch.randperm(count, generator=torch.Generator().manual_seed(int(sha256("order of D")[:12], 16)))
 
 
 def class_number(asked, names):

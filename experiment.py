@@ -17,7 +17,8 @@ import metrics
 import mirror
 import models
 import records
-from common import Claim, UserError, check_writable, sha256
+from common import UserError, sha256
+from files import Claim, check_writable
 from images import batches
 from methods import METHODS
 from protocol import PROTOCOLS

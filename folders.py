@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from PIL import Image, UnidentifiedImageError
 
-from common import UserError, progress, read_tensors, sha256, write_tensors
+from common import UserError, progress, sha256
+from files import read_tensors, write_tensors
 
 
 def read_folder(root, size):

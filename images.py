@@ -69,6 +69,14 @@ def joined(a, b):
     return replace(a, **{name: torch.cat([getattr(a, name), getattr(b, name)]) for name in ("index", "labels", "fine_labels")})
 
 
+def random_order(count):
+    """Positions [count] in one random order, the same whatever is forgotten.
+
+    Drawn by no -seed that a user gives: by the seed of D_f, D_f would be D's first images, all of them in its first batch.
+    """
+    return torch.randperm(count, generator=torch.Generator().manual_seed(int(sha256("order of D")[:12], 16)))
+
+
 @dataclass(frozen=True, eq=False)
 class Batches:
     """An iterable of (x [B, 3, S, S] float32 normalised, y [B] int64) on `device`, S pixels a side.

@@ -10,7 +10,8 @@ import metrics
 import models
 import numerics
 import store
-from common import UserError, kept, sha256, stamp
+from common import UserError, kept, sha256
+from files import stamp
 from images import batches
 from protocol import PROTOCOLS
 

@@ -10,7 +10,8 @@ import safetensors.torch
 import torch
 from torch import nn
 
-from common import UserError, sha256, write_whole
+from common import UserError, sha256
+from files import write_whole
 from numerics import in_its_numerics
 
 VIT_WEIGHTS = "google/vit-base-patch16-224"

@@ -4,7 +4,8 @@ import base64
 import html
 from pathlib import Path
 
-from common import UserError, check_writable
+from common import UserError
+from files import check_writable
 
 PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>Unlearning report</title><style>

@@ -19,7 +19,8 @@ import inputs
 import models
 import numerics
 import records
-from common import Claim, UserError, check_writable, run_script, sha256
+from common import UserError, run_script, sha256
+from files import Claim, check_writable
 from images import batches
 from metrics import accuracy, logits_of
 from protocol import PROTOCOLS

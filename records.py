@@ -11,7 +11,8 @@ from datetime import datetime, timezone
 from importlib.metadata import version
 from pathlib import Path
 
-from common import UserError, sha256, write_whole
+from common import UserError, sha256
+from files import write_whole
 
 SCORES = ("TestAcc", "RetainTestAcc", "ZRF", "MIA", "Df")
 WORDS = [("denominator", "D_r")]  # what in a method's own settings is no number

@@ -14,7 +14,8 @@ import page
 import panels
 import plots
 import records
-from common import parser, run_script, write_whole
+from common import parser, run_script
+from files import write_whole
 from provenance import command_of, made_by, title_of
 from summaries import SCORES, SETTINGS, over_classes, over_shares, tables
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import torch
 
 import ssd
-from common import Claim, progress, read_tensors, sha256, write_tensors
+from common import progress, sha256
+from files import Claim, read_tensors, write_tensors
 
 TOGETHER_BYTES = 4e9  # of I_Ds taken in one pass, or a quarter of what a GPU has free
 

@@ -239,7 +239,7 @@ def over_alphas(sections):
 
 
 def over_classes(sections):
-    """{label: {column or "distance": (mean, sample standard deviation over classes)}} of what was run on every class, two or more."""
+    """{label: {column or "distance": (mean, sample standard deviation)}} over two classes or more, of what was run on every one."""
     by_label = {}
     for row in (row for rows in sections.values() for row in rows if row.runs):
         distance = {} if row.distance is None else {"distance": row.distance}

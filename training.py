@@ -9,7 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch.nn import BatchNorm2d
 
-from common import Diverged, UserError, progress, write_whole
+from common import Diverged, UserError, progress
+from files import write_whole
 
 RECIPES = {  # (network, data set): epochs, milestones, learning rate; the published ones, then ours
     ("ResNet18", "Cifar100"): (200, (60, 120, 160), 0.1),

@@ -25,19 +25,8 @@ from optuna.trial import TrialState
 import panels
 import plots
 import workers
-from common import (
-    CannotWrite,
-    Claim,
-    Claimed,
-    Diverged,
-    UserError,
-    check_writable,
-    parser,
-    persist,
-    run_script,
-    sha256,
-    write_whole,
-)
+from common import CannotWrite, Claimed, Diverged, UserError, parser, persist, run_script, sha256
+from files import Claim, check_writable, write_whole
 from flags import arguments as script_flags
 from methods import METHODS, RANGES, SPELLINGS
 from summaries import SCORES

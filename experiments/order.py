@@ -25,7 +25,8 @@ import metrics
 import models
 import records
 import ssd
-from common import run_script, write_whole
+from common import run_script
+from files import write_whole
 from images import batches
 from protocol import RELEASED
 

@@ -11,7 +11,7 @@ from conftest import ROOT
 
 from methods import METHODS
 
-ORDER = ["common", "protocol", "images", "folders", "datasets", "corruption", "numerics", "models", "training",
+ORDER = ["common", "files", "protocol", "images", "folders", "datasets", "corruption", "numerics", "models", "training",
          "metrics", "gradients", "linearised", "ssd", "store", "records", "mirror", "methods", "flags", "inputs", "experiment",
          "pretrain_model", "forget_full_class_main", "forget_sub_class_main", "forget_random_main",
          "forget_corrupted_main", "workers", "processes", "cluster", "sweep", "summaries", "provenance", "panels", "curves",
@@ -38,6 +38,7 @@ def test_every_file_imports_only_from_files_above_it():
     assert set(imported(ROOT / "ssd.py")) | set(imported(ROOT / "gradients.py")) == {*libraries, "gradients"}
     assert {n for n in imported(ROOT / "report.py") if n in ORDER} == {
         "common",
+        "files",
         "records",
         "summaries",
         "provenance",

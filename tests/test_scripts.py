@@ -262,8 +262,8 @@ def test_full_disk_is_one_clear_error(place, tmp_path):
 
 def test_a_place_tried_by_a_killed_process_is_left_empty(tmp_path):
     """kill -9 in the slowest moment: fsync."""
-    killed = "import common, os, signal; os.fsync = lambda _: os.kill(os.getpid(), signal.SIGKILL)"
-    code = f"{killed}; common.check_writable({str(tmp_path)!r})"
+    killed = "import files, os, signal; os.fsync = lambda _: os.kill(os.getpid(), signal.SIGKILL)"
+    code = f"{killed}; files.check_writable({str(tmp_path)!r})"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == -signal.SIGKILL
     assert not list(tmp_path.iterdir())
 

@@ -142,7 +142,7 @@ def test_a_place_that_is_full_ends_the_sweep(place, tmp_path, undisturbed):
 
 def test_a_killed_run_leaves_no_claim(tmp_path):
     path = tmp_path / "x.json"
-    code = f"import common, time; claimed = common.Claim({str(path)!r}); print('held', flush=True); time.sleep(100)"
+    code = f"import files, time; claimed = files.Claim({str(path)!r}); print('held', flush=True); time.sleep(100)"
     command, options = [sys.executable, "-c", code], {"cwd": ROOT, "stdout": subprocess.PIPE, "text": True}
     with subprocess.Popen(command, **options) as holder:
         assert holder.stdout.readline() == "held\n"
