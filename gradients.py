@@ -49,7 +49,10 @@ def per_sample_sums(model, parameters, x, losses_of, power):
 
 
 def _products(g, a):
-    """Yields (samples, losses, g a^T [k, b, groups, O, I]), as many at a time as a processor's cache holds (a GPU: more)."""
+    """Yields (samples, losses, g a^T [k, b, groups, O, I]), as many at a time as a processor's cache holds (a GPU: more).
+
+    What is yielded is valid until the next is asked for: its memory is used again.
+    """
     size = CHUNK_BYTES[a.device.type == "cuda"] // (4 * g[0, 0, ..., 0].numel() * a.shape[2])
     g = g.permute(1, 2, 0, 3, 4)  # [B, groups, K, O, L]
     losses = _slices(g.shape[2], size)
@@ -65,7 +68,8 @@ def _products(g, a):
 def _factors(model, parameters, x, losses_of):
     """Yields (name, losses, samples, g, a): the gradients are g [k, b, groups, O, L] times a [b, groups, I, L] transposed.
 
-    Where a is None they are g itself, [k, b, ...]. A network that computes in bf16 (numerics.py) does not here: squares
+    Where a is None they are g itself, [k, b, ...]. losses and samples are slices that say of which; parameters: {name: parameter};
+    x: [B, ...]; losses_of(logits [b, C], samples) -> [K, b]. A network that computes in bf16 (numerics.py) does not here: squares
     of single samples' gradients would keep two digits, and vmap knows no layers of mixed kinds.
     """
     numerics = getattr(model, "numerics", None)
