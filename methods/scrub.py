@@ -9,7 +9,6 @@ teacher: the original. KL at temperature T is times T^2, as in all distillation 
 
 import copy
 
-import torch
 import torch.nn.functional as F
 
 from images import batches
@@ -20,24 +19,20 @@ RANGES = {"lr": (1e-5, 1e-2), "epochs": (1, 10), "forget_epochs": (1, 10), "ce_w
 
 def unlearn(model, split, *, batch_size, epochs=3, forget_epochs=2, lr=5e-4, kl_weight=1.0, ce_weight=5.0, temperature=4.0):
     """Alternate between both parts, un-augmented, in shuffled batches, in place."""
-    teacher = copy.deepcopy(model).eval()
+    teacher = copy.deepcopy(model).eval().requires_grad_(False)
 
-    def apart(student, x):
-        with torch.no_grad():
-            goal = teacher(x)
-        return divergence(goal, student(x), temperature)
+    def apart(student, x, _):
+        return -divergence(teacher(x), student(x), temperature)
 
     def retained(student, x, y):
-        with torch.no_grad():
-            goal = teacher(x)
         logits = student(x)
-        return kl_weight * divergence(goal, logits, temperature) + ce_weight * F.cross_entropy(logits, y)
+        return kl_weight * divergence(teacher(x), logits, temperature) + ce_weight * F.cross_entropy(logits, y)
 
     optimizer = sgd(model, lr)
     forget, retain = (batches(part, model, batch_size, shuffle=True) for part in (split.forget, split.retain))
     for epoch in range(epochs):
         if epoch < forget_epochs:
-            fit(model, forget, optimizer, 1, loss=lambda student, x, _: -apart(student, x), what="scrub: forget")
+            fit(model, forget, optimizer, 1, loss=apart, what="scrub: forget")
         fit(model, retain, optimizer, 1, loss=retained, what="scrub: retain")
     return model.eval()
 
