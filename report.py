@@ -64,16 +64,21 @@ def blocks(all_tables):
         elif len(sections) > 1:
             yield "section", f"Averaged over the {len(sections)} forgotten classes; ± is over classes, not over seeds"
             means, rows = over_classes(sections), next(iter(sections.values()))
-            body = [[row.label, *mean_cells(means[row.label], row.method != "retrain")] if row.label in means else
+            body = [[row.label, *mean_cells(means[row.label], row.method)] if row.label in means else
                     [row.label, *["missing"] * 3, "", ""] for row in rows]  # fmt: skip
             yield "table", [["method", *SCORES, "distance", "seconds"], *body]
     yield "note", LEGEND
 
 
-def mean_cells(means, compared):
-    """The means over classes as texts; distance where the row is compared with retrain."""
+def mean_cells(means, method):
+    """The means over classes as texts."""
     scores = [f"{mean:.2f} ± {spread:.2f}" for mean, spread in (means[name] for name in SCORES)]
-    return [*scores, f"{means['distance'][0]:.2f}" if compared and "distance" in means else "", records.short(means["seconds"][0])]
+    distance = f"{means['distance'][0]:.2f}" if method != "retrain" and "distance" in means else ""
+    return [*scores, distance, _seconds(means["seconds"][0], method)]
+
+
+def _seconds(value, method):
+    return "" if method == "baseline" else records.short(value)  # doing nothing takes no time
 
 
 def shares(sections):
@@ -109,7 +114,7 @@ def cells(row, most, attacked=False):
         texts.append(_with_spread(row.values["attack %"]))
     texts += [f"{row.distance:.2f}", f"{row.tug_of_war:.3f}"] if row.pairs and row.method != "retrain" else ["", ""]
     doing = row.method not in ("baseline", "retrain")
-    texts += [records.short(row.values["seconds"].mean), f"{records.short(row.speed_up)}x" if row.speed_up and doing else ""]
+    texts += [_seconds(row.values["seconds"].mean, row.method), f"{records.short(row.speed_up)}x" if row.speed_up and doing else ""]
     texts += [records.short(row.values[name].mean) if name in row.values else "" for name in ("I_D s", "selected %")]
     n = f"{len(row.runs)}" + (", deterministic" if row.deterministic else f" of {most}" if len(row.runs) < most else "")
     return [*texts, n, f"{row.collapsed} of {len(row.runs)}" if row.collapsed else ""]
