@@ -1,6 +1,6 @@
 """Figures over what was varied: the share of a corruption that is known, and alpha."""
 
-from panels import FIXED, legend, looks_of, panels
+from panels import FIXED, headline, legend, looks_of, panels
 from summaries import over_shares
 
 WHAT = {"patch": "a trigger each", "label": "a wrong label each"}
@@ -34,7 +34,7 @@ def healing(title, sections):
     for axis in axes[-1]:
         axis.set_xlabel("share that is known (%)", fontsize=9)
     legend(figure, axes, looks, "lower center", ncols=4)
-    figure.suptitle(f"{title}. Bar: standard deviation over seeds", fontsize=10)
+    headline(figure, f"{title}. Bar: standard deviation over seeds")
     return figure
 
 
@@ -66,7 +66,7 @@ def alphas(title, sections, found):
     for axis in axes[-1]:
         axis.set_xlabel("alpha (a smaller one selects more)", fontsize=9)
     legend(figure, axes, where="lower center", ncols=min(3, 1 + len(columns)))
-    figure.suptitle(f"{title},\nover alpha. Cross: collapsed; bar: standard deviation", fontsize=10)
+    headline(figure, f"{title}, over alpha. Cross: collapsed; bar: standard deviation")
     return figure
 
 

@@ -68,6 +68,7 @@ def prepare(args, split, ALPHA, LAMBDA):
     path = _path(config, hashes)
     if found := _found(args, path):
         return Run(config, path, split, record=found)
+    _check_zrf(args, model, split)
     if args.dry_run:
         print(f"to run: {path}")
         return Run(config, path, split)
@@ -80,9 +81,6 @@ def prepare(args, split, ALPHA, LAMBDA):
     protocol, notes = PROTOCOLS[args.protocol], {"selected": None, "full_importance": None}
     _seed("untrained", args.seed)
     untrained = models.untrained(model, pretrained_vit=protocol.untrained_vit_is_pretrained)
-    scored = batches(split.forget_test, untrained, args.b)
-    if protocol.zrf_by_elementwise_kl and scored.leaves_one and not trains_alone(untrained, scored.size):
-        raise UserError(f"-b {args.b} leaves a batch of one image, of which BatchNorm cannot take ZRF as released; take another")
     offered = {"alpha": config["alpha"], "lam": config["lambda"], "batch_size": args.b, "notes": notes, "untrained": untrained,
                "per_sample": args.importance == "sample", "protocol": protocol,
                "recipe": metadata.get("recipe") or recipe(args.net, args.dataset)}  # fmt: skip
@@ -93,6 +91,14 @@ def prepare(args, split, ALPHA, LAMBDA):
     original_d_r = None if args.method == "baseline" else _original_d_r(args, original_logits, split, config, hashes)
     _seed("unlearning", args.seed)
     return Run(config, path, split, model, untrained, settings, notes, hashes, original_d_r, original_logits, claimed)
+
+
+def _check_zrf(args, model, split):
+    """UserError where ZRF as released, by each batch's own statistics, would meet a batch of one image."""
+    scored = batches(split.forget_test, model, args.b)
+    if PROTOCOLS[args.protocol].zrf_by_elementwise_kl and scored.leaves_one and not trains_alone(model, scored.size):
+        raise UserError(f"-b {args.b} leaves a batch of one image, of which BatchNorm cannot take ZRF as released; "
+                        "take another, or forget more images")  # fmt: skip
 
 
 def _named_by(takes, offered):

@@ -48,21 +48,31 @@ def write_tensors(path, values, metadata):
     import safetensors.torch
 
     try:
-        write_whole(path, safetensors.torch.save(values, metadata | {"checksum": sha256(*values.values())}))
+        write_whole(path, safetensors.torch.save(values, metadata | {"checksum": _checksum(values)}))
     except UserError as error:
         print(f"{Path(path).name} is not kept, the next run computes it again: {error}")
 
 
-def read_tensors(path):
-    """({name: tensor}, {name: text}) as write_tensors was given them, or None where there is no such file or it is damaged."""
+def read_tensors(path, **expected):
+    """({name: tensor}, {name: text}) as write_tensors wrote them; None where there is no such file or it is damaged.
+
+    None too, and no tensor is read, where its texts lack what is expected or say otherwise.
+    """
     import safetensors
 
     try:
         with safetensors.safe_open(path, framework="pt") as file:
-            values, metadata = {name: file.get_tensor(name) for name in file.keys()}, file.metadata()  # noqa: SIM118 (no dict)
-            return (values, metadata) if metadata["checksum"] == sha256(*values.values()) else None
-    except (OSError, safetensors.SafetensorError, KeyError, TypeError):
+            metadata = file.metadata()
+            if not expected.items() <= metadata.items():
+                return None
+            values = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no dict)
+            return (values, metadata) if metadata["checksum"] == _checksum(values) else None
+    except (OSError, safetensors.SafetensorError, KeyError, TypeError, AttributeError):
         return None
+
+
+def _checksum(values):
+    return sha256(*(values[name] for name in sorted(values)))
 
 
 def check_writable(folder):

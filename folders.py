@@ -25,9 +25,8 @@ def read_folder(root, size):
     files = [file for file, *_ in found]
     key = sha256(json.dumps([size, [[file[len(str(root)) + 1 :], *stamp] for file, *stamp in found]]))
     cache = root.parent / ".decoded" / f"{root.name}-{size}.safetensors"
-    values, metadata = read_tensors(cache) or ({}, {})
-    if metadata.get("key") == key:  # of these very files
-        pixels, digest = values["pixels"], metadata["digest"]
+    if found := read_tensors(cache, key=key):  # of these very files
+        pixels, digest = found[0]["pixels"], found[1]["digest"]
     else:
         pixels, digest = _decode_all(files, labels, size)
         write_tensors(cache, {"pixels": pixels}, {"key": key, "digest": digest})

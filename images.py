@@ -82,7 +82,7 @@ class Batches:
     """An iterable of (x [B, 3, S, S] float32 normalised, y [B] int64) on `device`, S pixels a side.
 
     `shuffle` draws a new order and `augment` new crops, flips and angles at every pass, from torch's global generator.
-    A last batch of one image is left out of a shuffled pass: BatchNorm cannot train on it.
+    A last batch of one image is left out of a shuffled pass: BatchNorm may not be able to train on it.
     """
 
     images: ImageSet

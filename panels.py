@@ -1,6 +1,7 @@
 """What all figures share: panels, a legend, a look for each method (colour-blind safe); PNG and PDF bytes."""
 
 import io
+import textwrap
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#882255")  # Okabe and Ito, and one of Tol
 MARKERS = "osD^vPX<>*"
@@ -25,6 +26,12 @@ def panels(rows, columns, width, height, **options):
         axis.tick_params(labelsize=9)
         axis.set_axisbelow(True)
     return figure, axes
+
+
+def headline(figure, text, size=10):
+    """The figure's title, in as many lines as its width wants."""
+    room = int(figure.get_figwidth() * 72 / (0.58 * size))  # a letter is 0.58 of its size wide, on average
+    figure.suptitle("\n".join(part for line in text.split("\n") for part in textwrap.wrap(line, room)), fontsize=size)
 
 
 def legend(figure, axes, order=(), where="right center", ncols=1):

@@ -6,7 +6,7 @@ from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
 
 from curves import alphas, healing
-from panels import FIXED, legend, looks_of, panels
+from panels import FIXED, headline, legend, looks_of, panels
 from provenance import title_of
 from summaries import over_alphas, over_classes
 
@@ -48,8 +48,8 @@ def scores(title, sections):
         axis.set_xlabel(text, fontsize=9)
         if name == "seconds":
             axis.set_xscale("log")
-    figure.suptitle(f"{title}.\nClosest to retrain's dashed line is best. Blue: the SSD family.\n"
-                    "Dot: mean over seeds, a cross where a run collapsed; bar: standard deviation", fontsize=10)  # fmt: skip
+    headline(figure, f"{title}.\nClosest to retrain's dashed line is best. Blue: the SSD family.\n"
+                     "Dot: mean over seeds, a cross where a run collapsed; bar: standard deviation")  # fmt: skip
     return figure
 
 
@@ -78,13 +78,13 @@ def trade_off(title, sections):
 
 
 def overview(title, sections):
-    """The trade-off in one panel: the means over the forgotten classes, of the methods that every class has."""
+    """The trade-off in one panel: the means over the forgotten classes, of the methods that every class has; None without any."""
     methods = {row.label: row.method for rows in sections.values() for row in rows}
     points = [
         (label, methods[label], (values["D_r %"][0], None), (values["D_f %"][0], None))
         for label, values in over_classes(sections).items()
     ]
-    return _targets(title, {f"mean over {', '.join(sections)}": points})
+    return _targets(title, {f"mean over {', '.join(sections)}": points}) if points else None
 
 
 def _targets(title, panels_of):
@@ -120,7 +120,7 @@ def _targets(title, panels_of):
     about = ". ".join(
         ["Bar: standard deviation over seeds"] * bars + ["Arrow: off the scale, its D_r in brackets"] * (low > min(kept))
     )
-    figure.suptitle(f"{title}.\nTarget: the ringed star, retrain. Blue: the SSD family.\n{about}".strip(), fontsize=9)
+    headline(figure, f"{title}.\nTarget: the ringed star, retrain. Blue: the SSD family.\n{about}", 9)
     return figure
 
 
@@ -168,7 +168,7 @@ def tuning(method, titles, trials, goals, best):
     axes[0, 0].set_ylabel("D_f: accuracy on what is forgotten (%)", fontsize=9)
     axes[0, 0].legend(fontsize=9, loc="upper left")
     figure.colorbar(dots, ax=axes[0, -1]).set_label("mean distance to retrain (points)", fontsize=9)
-    figure.suptitle(f"{method}: {len(trials)} trials on validation images", fontsize=10)
+    headline(figure, f"{method}: {len(trials)} trials on validation images")
     return figure
 
 
@@ -198,7 +198,7 @@ def entropy(title, sections):
     for axis, label in zip(axes[:, 0], methods, strict=True):
         axis.set_ylabel(label.split()[0], fontsize=9, rotation=0, ha="right", va="center")
     legend(figure, axes, where="lower center", ncols=3)
-    figure.suptitle(f"{title}.\nHow sure it is of D_f: share of the images in % over their entropy", fontsize=10)
+    headline(figure, f"{title}.\nHow sure it is of D_f: share of the images in % over their entropy")
     return figure
 
 
@@ -222,5 +222,5 @@ def layers(title, sections):
         axis.grid(axis="y", color="#dddddd")
         axis.legend(fontsize=9, frameon=False)
     axes[-1, 0].set_xticks(range(len(names)), names, rotation=90, fontsize=6 if len(names) > 40 else 8)
-    figure.suptitle(f"{title}: where SSD dampens (first seed)", fontsize=10)
+    headline(figure, f"{title}: where SSD dampens (first seed)")
     return figure

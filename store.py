@@ -97,7 +97,7 @@ def _kept(checkpoint, kind, keys, compute, most=1):
         computed = compute(missing)
         seconds, first = (time.perf_counter() - start) / len(missing), None
         for i, part in zip(missing, computed, strict=True):
-            values = {name: tensor.cpu().contiguous() for name, tensor in sorted(part.items())}
+            values = {name: tensor.cpu().contiguous() for name, tensor in part.items()}
             write_tensors(paths[i], values, {"seconds": repr(seconds), "identity": json.dumps(keys[i])})
             first = first or values
     finally:
@@ -109,4 +109,4 @@ def _kept(checkpoint, kind, keys, compute, most=1):
 def _read(path):
     """(tensors, seconds that they took), or None."""
     found = read_tensors(path)
-    return found and (found[0], float(found[1]["seconds"]))
+    return found and (found[0], float(found[1].get("seconds", 0)))

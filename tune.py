@@ -69,7 +69,6 @@ def arguments(argv):
     flags.add_argument("--also", action="append", default=[], metavar="FLAGS", help="the script's flags for a further forget set")
     flags.add_argument("--range", action="append", default=[], metavar="NAME=LOW,HIGH", help="in place of the method's own")
     flags.add_argument("--out", default="tuning", metavar="DIR", help="where study, records and plot go (default: tuning)")
-    flags._get_option_tuples = lambda word: []
     args, rest = flags.parse_known_args(argv)
     script = Path(args.script).stem
     if script not in workers.SCRIPTS or script == "pretrain_model":

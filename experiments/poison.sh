@@ -4,7 +4,7 @@
 #   experiments/poison.sh DIR > lines        DIR: train/<class>/, test/<class>/; copies the first images of each
 #   OMP_NUM_THREADS=1 python sweep.py --jobs 2 < lines && python report.py results/poison
 #
-# The 20-epoch recipe. Dampening runs with two seeds (of which part is known), retrain with one. About two and a half hours on one CPU core.
+# The 20-epoch recipe. Dampening runs with two seeds (of which part is known), retrain with one. About half an hour on two CPU cores.
 source "$(dirname "$0")/../MAIN_run_experiments.sh"
 source "$(dirname "$0")/first_images.sh"
 small=${SMALL:-data/cifar10-small}

@@ -183,6 +183,19 @@ def test_lines_from_points_to_names_do_not_cross():
     assert not any(cross(a, b) for a, b in itertools.combinations(lines, 2))
 
 
+@pytest.mark.parametrize("task", ["full_class", "random"])
+def test_titles_fit_their_figures(task):
+    runs = [("retrain", None), ("assd", None), *(("ssd", alpha) for alpha in (1, 2, 3, 4))]
+    entries = [record(method, 0, 80, 5, 5, task=task, alpha=alpha, selected=0.1) for method, alpha in runs]
+    for entry in entries:
+        entry["config"].update(net="ResNet18Slim", dataset="Folder", data="data/cifar10-jpeg")
+    ((key, sections),) = tables(entries).items()
+    for name, figure in plots.figures(key, sections).items():
+        figure.canvas.draw()
+        box = figure._suptitle.get_window_extent()
+        assert box.x0 >= 0 and box.x1 <= figure.bbox.width and "cifar10-jpeg" in figure._suptitle.get_text(), name
+
+
 def test_a_mean_is_over_all_classes_or_missing():
     entries = [record("ssd", 0, 80, 5, 5, forget=name, alpha=alpha) for name in "abc" for alpha in (5.0, 10.0)]
     ((key, sections),) = tables([*entries, *(record("jit", 0, 9, 9, 9, forget=name) for name in "bc")]).items()
