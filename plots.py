@@ -196,7 +196,8 @@ def entropy(title, sections):
                     axis.stairs(shown[name], edges, color=colour, linestyle=style, fill=after, alpha=0.45 if after else 1,
                                 label="after" if after else name)  # fmt: skip
     for axis, label in zip(axes[:, 0], methods, strict=True):
-        axis.set_ylabel(label.split()[0], fontsize=9, rotation=0, ha="right", va="center")
+        text = label.replace(" (", "\n(").replace(", ", ",\n")
+        axis.set_ylabel(text, fontsize=9, rotation=0, ha="right", va="center")
     legend(figure, axes, where="lower center", ncols=3)
     headline(figure, f"{title}.\nHow sure it is of D_f: share of the images in % over their entropy")
     return figure
