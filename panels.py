@@ -42,7 +42,7 @@ def legend(figure, axes, order=(), where="right center", ncols=1):
 
 
 def looks_of(sections):
-    """{label: (colour, marker)}, the same in every figure of a table."""
+    """{label: (colour, marker)} of the rows, the same for one label in every section."""
     labels = list(dict.fromkeys(row.label for rows in sections.values() for row in rows if row.method not in FIXED))
     looks = {label: (COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)]) for i, label in enumerate(labels)}
     return {**{row.label: FIXED[row.method] for rows in sections.values() for row in rows if row.method in FIXED}, **looks}

@@ -209,7 +209,7 @@ def layers(title, sections):
     known = {name: rows for name, rows in known.items() if rows}
     if not known:
         return None
-    looks = looks_of(sections)
+    looks = looks_of(known)
     figure, axes = panels(len(known), 1, 9, 2.2 * len(known) + 1.6, sharex=True)
     for axis, (forgotten, rows) in zip(axes[:, 0], known.items(), strict=True):
         for row in rows:
@@ -221,7 +221,7 @@ def layers(title, sections):
         axis.set_title(f"forget {forgotten}", loc="left", fontsize=10, fontweight="bold")
         axis.set_ylabel("dampened (%)", fontsize=9)
         axis.grid(axis="y", color="#dddddd")
-        axis.legend(fontsize=9, frameon=False)
     axes[-1, 0].set_xticks(range(len(names)), names, rotation=90, fontsize=6 if len(names) > 40 else 8)
+    legend(figure, axes, looks, "lower center", ncols=3)
     headline(figure, f"{title}: where SSD dampens (first seed)")
     return figure
