@@ -66,7 +66,7 @@ def alphas(title, sections, found):
     for axis in axes[-1]:
         axis.set_xlabel("alpha (a smaller one selects more)", fontsize=9)
     legend(figure, axes, where="lower center", ncols=min(3, 1 + len(columns)))
-    headline(figure, f"{title}, over alpha. Cross: collapsed; bar: standard deviation")
+    headline(figure, f"{title}, over alpha.\nCross: collapsed; bar: standard deviation")
     return figure
 
 

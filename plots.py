@@ -20,7 +20,7 @@ MEANING = {
 
 def figures(key, sections):
     """{name: matplotlib figure} of one table: healing, or scores, trade-off and where records hold them entropy, layers, alpha."""
-    title = title_of(key, sections)
+    title = title_of(key, sections).removesuffix(" (protocol paper)")  # the default
     share = " of the images" if key[0] == "random" else ""
     sections = {name + share: [row for row in rows if row.runs] for name, rows in sections.items()}
     if key[0] == "corrupted":
