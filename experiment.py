@@ -54,15 +54,7 @@ def prepare(args, split, ALPHA, LAMBDA):
     """The trained network and the method's settings; or the record, where the same run has left one before."""
     model, metadata, weights = inputs.trained(args, split.full)
     takes = inspect.signature(METHODS[args.method]).parameters
-    config = dict(vars(args), forget=_forgotten(args, split), train_seed=metadata.get("seed", args.train_seed),
-                  train_numerics=metadata.get("recipe", {}).get("numerics", "fp32"))  # fmt: skip
-    config = {k: v for k, v in config.items() if k not in ("dry_run", "together") and (v or k not in LATER)}
-    config["alpha"], config["lambda"] = (
-        dial(args, flag, table) if name in takes else _unused(args, flag)
-        for flag, name, table in (("alpha", "alpha", ALPHA), ("lambda", "lam", LAMBDA))
-    )
-    if "per_sample" not in takes:
-        config["importance"] = None
+    config = _configuration(args, split, metadata, takes, ALPHA, LAMBDA)
     hashes = {"weights_hash": weights, "data_hash": split.full.digest, "test_hash": split.retain_test.digest,
               "forget_hash": sha256(split.forget.index.cpu().sort().values)}  # fmt: skip
     path = _path(config, hashes)
@@ -91,6 +83,20 @@ def prepare(args, split, ALPHA, LAMBDA):
     original_d_r = None if args.method == "baseline" else _original_d_r(args, original_logits, split, config, hashes)
     _seed("unlearning", args.seed)
     return Run(config, path, split, model, untrained, settings, notes, hashes, original_d_r, original_logits, claimed)
+
+
+def _configuration(args, split, metadata, takes, ALPHA, LAMBDA):
+    """The flags as the record keeps them, with what they leave to the tables, the checkpoint and the split."""
+    config = dict(vars(args), forget=_forgotten(args, split), train_seed=metadata.get("seed", args.train_seed),
+                  train_numerics=metadata.get("recipe", {}).get("numerics", "fp32"))  # fmt: skip
+    config = {k: v for k, v in config.items() if k not in ("dry_run", "together") and (v or k not in LATER)}
+    config["alpha"], config["lambda"] = (
+        dial(args, flag, table) if name in takes else _unused(args, flag)
+        for flag, name, table in (("alpha", "alpha", ALPHA), ("lambda", "lam", LAMBDA))
+    )
+    if "per_sample" not in takes:
+        config["importance"] = None
+    return config
 
 
 def _check_zrf(args, model, split):
