@@ -188,12 +188,12 @@ def test_titles_fit_their_figures(task):
     runs = [("retrain", None), ("assd", None), *(("ssd", alpha) for alpha in (1, 2, 3, 4))]
     entries = [record(method, 0, 80, 5, 5, task=task, alpha=alpha, selected=0.1) for method, alpha in runs]
     for entry in entries:
-        entry["config"].update(net="ResNet18Slim", dataset="Folder", data="data/cifar10-jpeg")
+        entry["config"].update(net="ResNet18Slim", dataset="Folder", data="data/a folder of a long name", protocol="released")
     ((key, sections),) = tables(entries).items()
     for name, figure in plots.figures(key, sections).items():
         figure.canvas.draw()
         box = figure._suptitle.get_window_extent()
-        assert box.x0 >= 0 and box.x1 <= figure.bbox.width and "cifar10-jpeg" in figure._suptitle.get_text(), name
+        assert box.x0 >= 0 and box.x1 <= figure.bbox.width and "long" in figure._suptitle.get_text(), name
 
 
 def test_a_mean_is_over_all_classes_or_missing():
