@@ -67,7 +67,7 @@ def full_importance(args, model, weights, split, takes):
 
     def stored():
         requests = [batches(full, model, args.b) for full in (split.full, *_others_read_full(args, split))]
-        values, seconds = store.importance(model, requests, args.weight_path, identity=identity, **dials)
+        values, seconds = store.importance(model, requests, args.weight_path, identity=identity, train=split.train, **dials)
         return {name: value.to(device(args)) for name, value in values.items()}, seconds
 
     key = (str(args.weight_path), *identity.values(), *dials.values(), args.b, sha256(split.full.index))

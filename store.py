@@ -3,6 +3,7 @@
 import json
 import os
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -14,11 +15,12 @@ from files import Claim, read_tensors, write_tensors
 TOGETHER_BYTES = 4e9  # of I_Ds taken in one pass, or a quarter of what a GPU has free
 
 
-def importance(model, requests, checkpoint, *, identity, measure, per_sample):
+def importance(model, requests, checkpoint, *, identity, measure, per_sample, train=None):
     """(I_D over the first of `requests`, seconds that it took), from its file or, the first time, computed.
 
     requests: un-shuffled Batches of D; the others' I_Ds, where they are still missing, are taken in the same pass and kept for
     the runs that need them, the seconds parted evenly. identity: what tells networks and data apart (hashes of both, numerics).
+    train: the training images, whose logits this pass gives as well; they are kept as logits() keeps them.
     ValueError for shuffled or augmented batches: their importances are another at each pass.
     """
     if any(data.shuffle or data.augment for data in requests):
@@ -28,7 +30,12 @@ def importance(model, requests, checkpoint, *, identity, measure, per_sample):
     keys = [{**dials, "order": sha256(order.sort().values if per_sample else order)} for order in orders]
 
     def compute(missing):
-        return importances(model, [requests[i] for i in missing], measure, per_sample)
+        values, images, outputs = importances(model, [requests[i] for i in missing], measure, per_sample)
+        if train is not None and not per_sample and torch.equal(images.unique(), train.index):
+            known = outputs.new_empty(len(train), outputs.shape[1])
+            known[torch.searchsorted(train.index, images)] = outputs
+            logits(checkpoint, "training", identity, lambda: known)
+        return values
 
     return _kept(checkpoint, "importance", keys, compute, most=_room(model))
 
@@ -40,9 +47,9 @@ def _room(model):
 
 
 def importances(model, requests, measure, per_sample):
-    """I_S of each of several un-shuffled Batches; a batch of the same images in several goes through the model once.
+    """(I_S of each of several un-shuffled Batches, their images [M], the model's logits on these [M, C]).
 
-    Exact but for the order of the sums. Where classes are forgotten one by one from a D that ends with D_f (the released
+    A batch of the same images in several goes through the model once. Exact but for the order of the sums. Where classes are forgotten one by one from a D that ends with D_f (the released
     order), most batches recur: 2.5 times fewer for 5 classes of CIFAR-20, 32 times for all of CIFAR-100's 100.
     """
     users = {}  # the images of a batch -> (the batch, which requests hold it)
@@ -55,7 +62,8 @@ def importances(model, requests, measure, per_sample):
     for batch, numbers in users.values():
         groups.setdefault(tuple(numbers), []).append(batch)
     totals = [{name: torch.zeros_like(p) for name, p in model.named_parameters()} for _ in requests]
-    with progress(None, "I_D", len(users)) as bar:
+    outputs = []
+    with progress(None, "I_D", len(users)) as bar, _listening(model, outputs):
         for numbers, found in groups.items():
             part = ssd.importance(model, _fed(found, bar), measure=measure, per_sample=per_sample)
             images = sum(len(positions) for _, positions in found)
@@ -63,7 +71,18 @@ def importances(model, requests, measure, per_sample):
                 weight = images / len(requests[number].images) if per_sample else len(found) / len(requests[number])
                 for name, total in totals[number].items():
                     total.add_(part[name], alpha=weight)
-    return totals
+    seen = [data.images.index[positions] for found in groups.values() for data, positions in found]
+    return totals, torch.cat(seen), torch.cat(outputs)
+
+
+@contextmanager
+def _listening(model, outputs):
+    """Append what the model gives, as often as it is called."""
+    hook = model.register_forward_hook(lambda _, inputs, output: outputs.append(output.detach()))
+    try:
+        yield
+    finally:
+        hook.remove()
 
 
 def _fed(found, bar):

@@ -42,6 +42,7 @@ class Job:
     forgotten: str | None = None  # the class, where it is one
     reads_full: tuple | None = None  # runs by the same, of other classes, can take their I_Ds in one pass with it
     together: tuple = ()  # flags that say which classes these are
+    gives: tuple | None = None  # the trained network's logits, a by-product of I_D's pass, for which baselines wait
     tries: int = 0
     waits_until: float = 0.0  # time.monotonic() before which it is not tried again
 
@@ -155,7 +156,10 @@ def plan(commands):
         for job in same:
             if len(classes) > 1:
                 job.together = tuple(f"-together={name}" for name in classes if name != job.forgotten)
-    return sorted(jobs, key=lambda job: job.script != "pretrain_model")
+    first = {job.gives: job for job in reversed(jobs) if job.gives}
+    for job in first.values():
+        job.makes = job.gives
+    return sorted(jobs, key=lambda job: (job.script != "pretrain_model", job not in first.values()))
 
 
 def _job(script, argv):
@@ -193,7 +197,13 @@ def _forget_job(script, argv):
     forgotten = getattr(args, "forget_class", None)
     goal = (script, datasets.SPELLINGS.get(forgotten, forgotten), *places, *(getattr(args, name, None) for name in GOAL))
     job.makes, job.needs = (goal, needs) if args.method == "retrain" else (None, (*needs, goal))
-    if args.protocol == "released" and forgotten and "full_importance" in inspect.signature(METHODS[args.method]).parameters:
+    logits = "logits", *places[:2], args.numerics, args.gpu
+    if args.method == "baseline":
+        job.needs = (*job.needs, logits)
+    takes_full = "full_importance" in inspect.signature(METHODS[args.method]).parameters
+    if takes_full and args.importance != "sample":
+        job.gives = logits
+    if takes_full and args.protocol == "released" and forgotten:
         job.forgotten = datasets.SPELLINGS.get(forgotten, forgotten)
         job.reads_full = (script, *places[:2], *(getattr(args, name) for name in READS))
     return job

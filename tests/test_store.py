@@ -39,7 +39,7 @@ def test_importances_in_one_pass_equal_those_taken_alone_and_no_batch_is_compute
     alone = [ssd.importance(model, data, measure=measure, per_sample=per_sample) for data in requests]
     sizes = []
     hook = model.register_forward_pre_hook(lambda _, inputs: sizes.append(len(inputs[0])))
-    together = store.importances(model, requests, measure, per_sample)
+    together, images, logits = store.importances(model, requests, measure, per_sample)
     hook.remove()
     for wanted, got in zip(alone, together, strict=True):
         for name, value in wanted.items():
@@ -47,6 +47,9 @@ def test_importances_in_one_pass_equal_those_taken_alone_and_no_batch_is_compute
     distinct = {tuple(part.tolist()) for data in requests for part in data.images.index.split(data.batch_size)}
     if not per_sample:  # which looks at one image of each batch first
         assert Counter(sizes) == Counter(map(len, distinct)) and len(distinct) < 0.6 * sum(map(len, requests))
+        train = datasets.load("Digits")[0]
+        assert logits.shape == (len(images), 10)
+        assert torch.allclose(logits, metrics.logits_of(model, train)[torch.searchsorted(train.index, images)], atol=1e-6)
 
 
 @pytest.mark.parametrize(("num_classes", "chosen", "wanted"), [(20, (19, 4, 14, 5, 10), 2.55), (100, range(100), 31.9)])
@@ -60,7 +63,7 @@ def test_published_grids_have_few_distinct_batches(monkeypatch, num_classes, cho
     requests = [batches(images.take(torch.cat([order[label != c], order[label == c]])), model, 64) for c in chosen]
 
     def counted(model, data, **_):
-        seen.extend(data)
+        seen.extend(model(x) for x, _ in data)
         return {name: torch.zeros_like(p) for name, p in model.named_parameters()}
 
     monkeypatch.setattr(store.ssd, "importance", counted)
@@ -84,7 +87,7 @@ def test_kept_importance_depends_on_order_and_batch_size_but_not_for_single_samp
     wider = released_requests(model, [1], batch_size=32)[0]
     calls = []
     monkeypatch.setattr(store, "importances", lambda m, requests, *_: calls.append(len(requests)) or
-                        [{"a": torch.ones(1)} for _ in requests])  # fmt: skip
+                        ([{"a": torch.ones(1)} for _ in requests], None, None))  # fmt: skip
 
     def ask(*requests, per_sample=False):
         store.importance(model, list(requests), tmp_path / "net", identity={}, measure="fisher", per_sample=per_sample)
@@ -120,6 +123,28 @@ def test_original_network_is_scored_once_for_all_classes(place, tmp_path):
         wanted = metrics.score(*logits, models.ResNet18(10, width=16), split, batch_size=64)
         for name in ("TestAcc", "RetainTestAcc", "Df", "MIA"):
             assert record["scores"][name] == pytest.approx(wanted[name], abs=1e-9)
+
+
+@pytest.mark.parametrize(("method", "flags", "sets"), [("ssd", (), 2), ("lfssd", (), 2), ("ssd", ("-importance", "sample"), 1)])
+def test_the_pass_of_importances_keeps_the_training_images_logits(place, tmp_path, method, flags, sets):
+    """A baseline after it scores none of them anew, and has the scores of one that went before."""
+    folder = tmp_path / "place"
+    shutil.copytree(place, folder, ignore=shutil.ignore_patterns("*importance*", "*.logits-*", "results"))
+    shutil.copytree(folder, tmp_path / "other")
+
+    def run(method, folder, *flags):
+        done = call("forget_full_class_main.py", *DIGITS, "-method", method, "-wandb", "disabled", "-forget_class", 1, *flags, cwd=folder)
+        assert done.returncode == 0, done.stderr
+        return {path.name: path.stat().st_mtime_ns for path in (folder / "checkpoints").glob("*.logits-*")}
+
+    kept = run(method, folder, *flags)
+    assert len(kept) == sets  # the test images' are read to tell a collapse
+    after = run("baseline", folder)
+    assert len(after) == 2 and kept.items() <= after.items()
+    run("baseline", tmp_path / "other")
+    first, second = (next(r for r in records_of(at).values() if r["config"]["method"] == "baseline") for at in (folder, tmp_path / "other"))
+    assert first["scores"] == pytest.approx(second["scores"], abs=1e-6)
+    assert first["entropy_histogram"] == second["entropy_histogram"]
 
 
 @pytest.mark.parametrize("network", NETWORKS)

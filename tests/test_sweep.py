@@ -310,6 +310,18 @@ def test_runs_wait_for_the_retrain_they_are_measured_against():
     assert retrain.makes in ssd.needs and retrain.makes not in other.needs and retrain.makes not in retrain.needs
 
 
+def test_baselines_wait_for_the_first_pass_of_importances_of_their_network():
+    lines = [(method, "ResNet18", 0) for method in ("retrain", "baseline", "finetune", "lfssd", "ssd")]
+    lines += [("baseline", "ResNet18", 1), ("ssd -importance sample", "ResNet18", 1)]
+    jobs = workers.plan([("forget_full_class_main", ["-net", net, "-dataset", "Cifar20", "-forget_class", "rocket", "-train_seed",
+                          str(seed), "-method", *method.split()]) for method, net, seed in lines])  # fmt: skip
+    methods = [job.argv[job.argv.index("-method") + 1] for job in jobs[2:]]
+    assert methods == ["lfssd", "retrain", "baseline", "finetune", "ssd", "baseline", "ssd"]
+    lfssd, _, baseline, finetune, ssd, other, alone = jobs[2:]
+    assert lfssd.makes in baseline.needs and lfssd.makes not in [need for job in (lfssd, finetune, ssd) for need in job.needs]
+    assert lfssd.makes not in other.needs and ssd.makes is alone.makes is None
+
+
 def test_a_sweep_of_two_processes_leaves_no_semaphore_behind(place, tmp_path):
     lines = [f"forget_full_class_main.py {' '.join(DIGITS)} -forget_class {n} -method ssd -wandb disabled" for n in (1, 2, 3)]
     copy_of(place, tmp_path)
