@@ -69,6 +69,11 @@ def joined(a, b):
     return replace(a, **{name: torch.cat([getattr(a, name), getattr(b, name)]) for name in ("index", "labels", "fine_labels")})
 
 
+def numbered(images):
+    """The images, each with its position in the set for a label."""
+    return replace(images, labels=torch.arange(len(images), device=images.labels.device))
+
+
 def random_order(count):
     """Positions [count] in one random order, the same whatever is forgotten.
 

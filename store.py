@@ -49,8 +49,9 @@ def _room(model):
 def importances(model, requests, measure, per_sample):
     """(I_S of each of several un-shuffled Batches, their images [M], the model's logits on these [M, C]).
 
-    A batch of the same images in several goes through the model once. Exact but for the order of the sums. Where classes are forgotten one by one from a D that ends with D_f (the released
-    order), most batches recur: 2.5 times fewer for 5 classes of CIFAR-20, 32 times for all of CIFAR-100's 100.
+    A batch of the same images in several goes through the model once. Exact but for the order of the sums. Where classes are
+    forgotten one by one from a D that ends with D_f (the released order), most batches recur: 2.5 times fewer for 5 classes
+    of CIFAR-20, 32 times for all of CIFAR-100's 100.
     """
     users = {}  # the images of a batch -> (the batch, which requests hold it)
     for number, data in enumerate(requests):

@@ -6,14 +6,12 @@ teacher: on D_r the original model, on D_f one that has learned nothing. All def
 Differs: the released code divides the loss by the number of classes too, to which Adam is nearly blind.
 """
 
-import copy
-from dataclasses import replace
-
 import torch
 import torch.nn.functional as F
 
 from common import UserError
-from images import batches, joined
+from images import batches, joined, numbered
+from metrics import logits_of
 from models import ViT
 from training import adam, fit
 
@@ -27,16 +25,12 @@ def unlearn(model, split, *, untrained, epochs=1, lr=1e-4, retain_share=0.3, bat
     """
     if retain_share > 1:
         raise UserError(f"retain_share={retain_share:g}: a share is at most 1")
-    original = copy.deepcopy(model).eval()
-    untrained.eval()
     retain = split.retain.take(torch.randperm(len(split.retain))[: int(retain_share * len(split.retain))])
-    marked = [replace(part, labels=torch.full_like(part.labels, mark)) for part, mark in ((retain, 0), (split.forget, 1))]
+    goals = torch.cat([logits_of(model, retain, "D_r"), logits_of(untrained, split.forget, "D_f")]).log_softmax(1)
+
+    def loss(student, x, number):
+        return F.kl_div(student(x).log_softmax(1), goals[number], log_target=True, reduction="batchmean")
+
     size = vit_batch_size if isinstance(model, ViT) else batch_size
-    data = batches(joined(*marked), model, size, shuffle=True)
-
-    def loss(student, x, is_forgotten):
-        with torch.no_grad():
-            goal = torch.where(is_forgotten[:, None] == 1, untrained(x), original(x)).log_softmax(1)
-        return F.kl_div(student(x).log_softmax(1), goal, log_target=True, reduction="batchmean")
-
+    data = batches(numbered(joined(retain, split.forget)), model, size, shuffle=True)
     return fit(model, data, adam(model, lr), epochs, loss=loss, what="bad teacher")

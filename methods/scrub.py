@@ -7,11 +7,10 @@ teacher: the original. KL at temperature T is times T^2, as in all distillation 
 (3 epochs, 2 of them with D_f, SGD 5e-4, momentum 0.9, weight decay 5e-4, a = 1, g = 5, T = 4).
 """
 
-import copy
-
 import torch.nn.functional as F
 
-from images import batches
+from images import batches, numbered
+from metrics import logits_of
 from training import fit, sgd
 
 RANGES = {"lr": (1e-5, 1e-2), "epochs": (1, 10), "forget_epochs": (1, 10), "ce_weight": (0.1, 10)}
@@ -19,17 +18,17 @@ RANGES = {"lr": (1e-5, 1e-2), "epochs": (1, 10), "forget_epochs": (1, 10), "ce_w
 
 def unlearn(model, split, *, batch_size, epochs=3, forget_epochs=2, lr=5e-4, kl_weight=1.0, ce_weight=5.0, temperature=4.0):
     """Alternate between both parts, un-augmented, in shuffled batches, in place."""
-    teacher = copy.deepcopy(model).eval().requires_grad_(False)
+    teacher_forget, teacher_retain = logits_of(model, split.forget, "D_f"), logits_of(model, split.retain, "D_r")
 
-    def apart(student, x, _):
-        return -divergence(teacher(x), student(x), temperature)
+    def apart(student, x, number):
+        return -divergence(teacher_forget[number], student(x), temperature)
 
-    def retained(student, x, y):
-        logits = student(x)
-        return kl_weight * divergence(teacher(x), logits, temperature) + ce_weight * F.cross_entropy(logits, y)
+    def retained(student, x, number):
+        logits, labels = student(x), split.retain.labels[number]
+        return kl_weight * divergence(teacher_retain[number], logits, temperature) + ce_weight * F.cross_entropy(logits, labels)
 
     optimizer = sgd(model, lr)
-    forget, retain = (batches(part, model, batch_size, shuffle=True) for part in (split.forget, split.retain))
+    forget, retain = (batches(numbered(part), model, batch_size, shuffle=True) for part in (split.forget, split.retain))
     for epoch in range(epochs):
         if epoch < forget_epochs:
             fit(model, forget, optimizer, 1, loss=apart, what="scrub: forget")

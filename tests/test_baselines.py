@@ -74,7 +74,8 @@ def test_bad_teacher_sees_30_percent_of_the_retain_set_and_all_of_the_forget_set
     METHODS["bad_teacher"](models.ResNet18(10, width=8), split, untrained=models.ResNet18(10, width=8))
     METHODS["bad_teacher"](tiny_vit(), split, untrained=tiny_vit())
     for (data, optimizer, epochs), size in zip(calls, (256, 128), strict=True):
-        chosen, forgotten = data.images.index[data.images.labels == 0], data.images.index[data.images.labels == 1]
+        chosen, forgotten = data.images.index.split([int(0.3 * len(split.retain)), len(split.forget)])
+        assert data.images.labels.tolist() == list(range(len(data.images)))
         assert len(chosen) == int(0.3 * len(split.retain)) == len(set(chosen.tolist()) & set(split.retain.index.tolist()))
         assert sorted(forgotten.tolist()) == sorted(split.forget.index.tolist())
         assert data.batch_size == size and epochs == 1 and data.shuffle and not data.augment

@@ -133,7 +133,8 @@ def test_the_pass_of_importances_keeps_the_training_images_logits(place, tmp_pat
     shutil.copytree(folder, tmp_path / "other")
 
     def run(method, folder, *flags):
-        done = call("forget_full_class_main.py", *DIGITS, "-method", method, "-wandb", "disabled", "-forget_class", 1, *flags, cwd=folder)
+        flags = (*DIGITS, "-method", method, "-wandb", "disabled", "-forget_class", 1, *flags)
+        done = call("forget_full_class_main.py", *flags, cwd=folder)
         assert done.returncode == 0, done.stderr
         return {path.name: path.stat().st_mtime_ns for path in (folder / "checkpoints").glob("*.logits-*")}
 
@@ -142,7 +143,8 @@ def test_the_pass_of_importances_keeps_the_training_images_logits(place, tmp_pat
     after = run("baseline", folder)
     assert len(after) == 2 and kept.items() <= after.items()
     run("baseline", tmp_path / "other")
-    first, second = (next(r for r in records_of(at).values() if r["config"]["method"] == "baseline") for at in (folder, tmp_path / "other"))
+    both = [list(records_of(at).values()) for at in (folder, tmp_path / "other")]
+    first, second = (next(r for r in found if r["config"]["method"] == "baseline") for found in both)
     assert first["scores"] == pytest.approx(second["scores"], abs=1e-6)
     assert first["entropy_histogram"] == second["entropy_histogram"]
 
