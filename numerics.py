@@ -2,7 +2,7 @@
 
 import functools
 import warnings
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
 import torch
@@ -20,6 +20,13 @@ def compute_in(model, numerics):
     with suppress(OSError):
         if numerics == "bf16" and not torch.cuda.is_available() and "bf16" not in Path("/proc/cpuinfo").read_text():
             warnings.warn("this CPU has no instructions for bf16: it is many times slower here than fp32", stacklevel=2)
+
+
+def cast_once(model):
+    """A context for many calls of a network whose weights do not change: in bf16 they are cast once, not at each call."""
+    if getattr(model, "numerics", "fp32") != "bf16":
+        return nullcontext()
+    return torch.autocast(next(model.parameters()).device.type, torch.bfloat16)
 
 
 def in_its_numerics(forward):

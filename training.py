@@ -11,6 +11,7 @@ from torch.nn import BatchNorm2d
 
 from common import Diverged, UserError, progress
 from files import write_whole
+from numerics import cast_once
 
 RECIPES = {  # (network, data set): epochs, milestones, learning rate; the published ones, then ours
     ("ResNet18", "Cifar100"): (200, (60, 120, 160), 0.1),
@@ -155,6 +156,7 @@ def _resume(path, model, optimizer):
 def predict(model, batches, *, train_mode=False):
     """The logits [N, C] of every image; `train_mode` lets BatchNorm normalise by each batch's own statistics."""
     model.train(train_mode)
-    logits = torch.cat([model(x) for x, _ in batches])
+    with cast_once(model):
+        logits = torch.cat([model(x) for x, _ in batches])
     model.eval()
     return logits

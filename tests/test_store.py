@@ -171,6 +171,11 @@ def test_numerics_change_what_they_say(monkeypatch):
     numerics.compute_in(model, "bf16")
     rounded = metrics.logits_of(model, split.train)
     assert 1e-4 < float((rounded - plain).norm() / plain.norm()) < 0.05
+    with torch.no_grad():  # weights are cast once a pass, and again in the next
+        assert torch.equal(rounded, torch.cat([model(x) for x, _ in batches(split.train, model, 100)]))
+        model.fc.weight.mul_(2)
+        assert not torch.equal(metrics.logits_of(model, split.train), rounded)
+        model.fc.weight.div_(2)
     for name, value in ssd.importance(model, batches(split.forget, model, 16), per_sample=True).items():
         assert torch.equal(value, per_sample[name]), name  # single samples' gradients are always taken in full
     assert models.fresh(model).numerics == models.untrained(model).numerics == "bf16"
