@@ -3,7 +3,7 @@
 import json
 import os
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import torch
@@ -31,7 +31,7 @@ def importance(model, requests, checkpoint, *, identity, measure, per_sample, tr
 
     def compute(missing):
         values, images, outputs = importances(model, [requests[i] for i in missing], measure, per_sample)
-        if train is not None and not per_sample and torch.equal(images.unique(), train.index):
+        if train is not None and outputs is not None and torch.equal(images.unique(), train.index):
             known = outputs.new_empty(len(train), outputs.shape[1])
             known[torch.searchsorted(train.index, images)] = outputs
             logits(checkpoint, "training", identity, lambda: known)
@@ -47,7 +47,7 @@ def _room(model):
 
 
 def importances(model, requests, measure, per_sample):
-    """(I_S of each of several un-shuffled Batches, their images [M], the model's logits on these [M, C]).
+    """(I_S of each of several un-shuffled Batches, their images [M], the model's logits on these [M, C]; per sample None).
 
     A batch of the same images in several goes through the model once. Exact but for the order of the sums. Where classes are
     forgotten one by one from a D that ends with D_f (the released order), most batches recur: 2.5 times fewer for 5 classes
@@ -64,7 +64,7 @@ def importances(model, requests, measure, per_sample):
         groups.setdefault(tuple(numbers), []).append(batch)
     totals = [{name: torch.zeros_like(p) for name, p in model.named_parameters()} for _ in requests]
     outputs = []
-    with progress(None, "I_D", len(users)) as bar, _listening(model, outputs):
+    with progress(None, "I_D", len(users)) as bar, nullcontext() if per_sample else _listening(model, outputs):
         for numbers, found in groups.items():
             part = ssd.importance(model, _fed(found, bar), measure=measure, per_sample=per_sample)
             images = sum(len(positions) for _, positions in found)
@@ -73,7 +73,7 @@ def importances(model, requests, measure, per_sample):
                 for name, total in totals[number].items():
                     total.add_(part[name], alpha=weight)
     seen = [data.images.index[positions] for found in groups.values() for data, positions in found]
-    return totals, torch.cat(seen), torch.cat(outputs)
+    return totals, torch.cat(seen), None if per_sample else torch.cat(outputs)
 
 
 @contextmanager

@@ -52,6 +52,26 @@ def test_importances_in_one_pass_equal_those_taken_alone_and_no_batch_is_compute
         assert torch.allclose(logits, metrics.logits_of(model, train)[torch.searchsorted(train.index, images)], atol=1e-6)
 
 
+def test_single_samples_importances_of_any_network_are_kept(tmp_path):
+    """Where torch.func.vmap takes them, what the network gives inside it must not get out."""
+
+    class Scaled(torch.nn.Sequential):
+        def __init__(self):
+            super().__init__(torch.nn.Flatten(), torch.nn.Linear(192, 10))
+            self.scale = torch.nn.Parameter(torch.ones(10))
+
+        def forward(self, x):
+            return super().forward(x) * self.scale
+
+    torch.manual_seed(0)
+    (data,), train = released_requests(model := Scaled(), [1]), datasets.load("Digits")[0]
+    dials = {"measure": "fisher", "per_sample": True}
+    values, _ = store.importance(model, [data], tmp_path / "net", identity={}, train=train, **dials)
+    for name, wanted in ssd.importance(model, data, **dials).items():
+        assert torch.allclose(values[name], wanted, rtol=1e-4), name
+    assert len(list(tmp_path.iterdir())) == 1  # no logits
+
+
 @pytest.mark.parametrize(("num_classes", "chosen", "wanted"), [(20, (19, 4, 14, 5, 10), 2.55), (100, range(100), 31.9)])
 def test_published_grids_have_few_distinct_batches(monkeypatch, num_classes, chosen, wanted):
     """The counts in store.py's docstring: the grid's five classes of CIFAR-20, all of CIFAR-100; batches of 64."""
