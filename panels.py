@@ -29,9 +29,15 @@ def panels(rows, columns, width, height, **options):
 
 
 def headline(figure, text, size=10):
-    """The figure's title, in as many lines as its width wants."""
+    """The figure's title, in as many lines as its width wants, evenly parted."""
     room = int(figure.get_figwidth() * 72 / (0.58 * size))  # a letter is 0.58 of its size wide, on average
-    figure.suptitle("\n".join(part for line in text.split("\n") for part in textwrap.wrap(line, room)), fontsize=size)
+    figure.suptitle("\n".join(part for line in text.split("\n") for part in _parted(line, room)), fontsize=size)
+
+
+def _parted(line, room):
+    """The line in as few parts as `room` letters allow, the longest as short as can be."""
+    fewest = len(textwrap.wrap(line, room))
+    return next(parts for width in range(1, room + 1) if len(parts := textwrap.wrap(line, width)) == fewest)
 
 
 def legend(figure, axes, order=(), where="right center", ncols=1):
