@@ -26,7 +26,8 @@ def unlearn(model, split, *, untrained, epochs=1, lr=1e-4, retain_share=0.3, bat
     if retain_share > 1:
         raise UserError(f"retain_share={retain_share:g}: a share is at most 1")
     retain = split.retain.take(torch.randperm(len(split.retain))[: int(retain_share * len(split.retain))])
-    goals = torch.cat([logits_of(model, retain, "D_r"), logits_of(untrained, split.forget, "D_f")]).log_softmax(1)
+    taught = [logits_of(model, retain, "D_r")] if len(retain) else []
+    goals = torch.cat([*taught, logits_of(untrained, split.forget, "D_f")]).log_softmax(1)
 
     def loss(student, x, number):
         return F.kl_div(student(x).log_softmax(1), goals[number], log_target=True, reduction="batchmean")

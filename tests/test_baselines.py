@@ -80,6 +80,8 @@ def test_bad_teacher_sees_30_percent_of_the_retain_set_and_all_of_the_forget_set
         assert sorted(forgotten.tolist()) == sorted(split.forget.index.tolist())
         assert data.batch_size == size and epochs == 1 and data.shuffle and not data.augment
         assert type(optimizer) is torch.optim.Adam and optimizer.param_groups[0]["lr"] == 1e-4
+    METHODS["bad_teacher"](models.ResNet18(10, width=8), split, untrained=models.ResNet18(10, width=8), retain_share=0)
+    assert calls[-1][0].images.index.tolist() == split.forget.index.tolist()
 
 
 def traced_fit(monkeypatch, module):
