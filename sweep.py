@@ -17,6 +17,7 @@ import time
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, wait
 from pathlib import Path
 
+import planning
 import workers
 from common import CannotWrite, UserError, parser, run_script
 from processes import Processes, interrupts_noted, visible
@@ -28,7 +29,7 @@ def main(argv=None):
     args = arguments(argv)
     commands = [_parsed(line) for line in sys.stdin if line.strip() and not line.lstrip().startswith("#")]
     if args.dry_run:
-        return workers.dry_run(workers.plan(commands))
+        return planning.dry_run(planning.plan(commands))
     gpu = any("-gpu" in argv for _, argv in commands)
     if not gpu and (args.gpus or args.jobs_per_gpu > 1):
         raise UserError("--gpus and --jobs-per-gpu are for lines with -gpu, and there is none; leave them away, or take --jobs")
@@ -99,7 +100,7 @@ class Sweep:
         """What `run` does; KeyboardInterrupt once `stop` holds something."""
         try:
             self.open_workers(len(commands))  # they start while we plan
-            self.waiting = workers.plan(commands)
+            self.waiting = planning.plan(commands)
             self.total, self.stuck_since = len(self.waiting), time.monotonic()
             self.past = {job.kind: [job.seconds] for job in self.waiting if job.seconds is not None}
             while self.waiting or any(job for _, job in self.running.values()):
@@ -207,7 +208,7 @@ class Sweep:
         if left and known:
             usual = statistics.mean(known.values())
             seconds = sum(known.get(job.kind, usual) for job in left) / min(len(left), max(1, self.places.count()))
-            parts.append(f"about {workers.span(seconds)} left")
+            parts.append(f"about {planning.span(seconds)} left")
         return f"[{', '.join(parts)}]"
 
 

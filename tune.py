@@ -23,6 +23,7 @@ import sqlalchemy
 from optuna.trial import TrialState
 
 import panels
+import planning
 import plots
 import workers
 from common import CannotWrite, Claimed, Diverged, UserError, parser, persist, run_script, sha256
@@ -86,7 +87,7 @@ def arguments(argv):
     own = ["-results", args.out, "-net", args.net, "-method", args.method, *rest, "-validation", "-wandb", "disabled"]
     lines = [own, *[[*own, *words] for words in also]]
     for line in lines:
-        script_flags("", workers.task_of(script), line)  # so that what is wrong is said before the work
+        script_flags("", planning.task_of(script), line)  # so that what is wrong is said before the work
     return args, script, lines
 
 
@@ -131,7 +132,7 @@ def goal(script, line):
     The network that all trials start from is pre-trained before it, where it is missing.
     """
     line = [*line, "-method", "retrain", *["-known_share", "1"] * (script == "forget_corrupted_main")]  # the last one counts
-    for job in workers.plan([(script, line)]):
+    for job in planning.plan([(script, line)]):
         print(job, flush=True)
         record = run(job.script, job.argv)
     return record

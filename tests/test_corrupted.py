@@ -12,10 +12,10 @@ import datasets
 import flags
 import metrics
 import models
+import planning
 import plots
 import pretrain_model
 import report
-import workers
 from common import UserError
 from images import batches, normalised
 from summaries import tables
@@ -175,7 +175,7 @@ def test_flags_that_do_not_belong_together(poisoned):
 
 def test_a_sweep_pretrains_on_the_corrupted_set_first():
     line = [*NET, *map(str, FLAGS), "-known_share", "0.1", "-method", "potion"]
-    first, second = workers.plan([("forget_corrupted_main", line)])
+    first, second = planning.plan([("forget_corrupted_main", line)])
     assert first.script == "pretrain_model" and second.needs[0] == first.makes
     args = pretrain_model.arguments(first.argv)
     assert (args.corruption, args.corrupt_count, args.out.name) == ("patch", 50, "ResNet18Slim-Digits-seed0-patch50.safetensors")
@@ -184,7 +184,7 @@ def test_a_sweep_pretrains_on_the_corrupted_set_first():
 def test_each_run_waits_for_the_retrain_to_which_as_much_is_known():
     line = [*NET, *map(str, FLAGS), "-known_share"]
     lines = [[*line, share, "-method", method] for method, share in (("potion", "0.1"), ("retrain", "0.1"), ("retrain", "1"))]
-    _, potion, same, other = workers.plan([("forget_corrupted_main", line) for line in lines])
+    _, potion, same, other = planning.plan([("forget_corrupted_main", line) for line in lines])
     assert same.makes in potion.needs and other.makes not in potion.needs and same.makes != other.makes
 
 

@@ -241,7 +241,7 @@ def test_a_sweep_takes_importances_of_the_released_order_in_one_pass(place, tmp_
     """The flag that the sweep adds; with it and without it the records are the same."""
     from test_scripts import forget
 
-    from workers import plan
+    from planning import plan
 
     monkeypatch.chdir(tmp_path)
     flags = [*DIGITS, "-method", "ssd", "-alpha", "2", "-weight_path", str(place / CHECKPOINT)]

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 from conftest import DIGITS, ENVIRONMENT, GRID, ROOT, assert_refused, call, copy_of, only_record, records_of
 
+import planning
 import processes
 import sweep as sweeping
-import workers
 from common import UserError
 
 COMMAND = [sys.executable, "-W", "ignore", str(ROOT / "sweep.py")]
@@ -205,7 +205,7 @@ def test_grid_of_the_real_tables(size, networks, runs, tmp_path):
     assert copied == (set(names) - {"train/a/1000.jpg", "train/a/1001.jpg"} if size == "fifth" else set())
     parsed = [(Path(line.split()[0]).stem, line.split()[1:]) for line in lines]
     assert len(set(lines)) == len(lines) == networks + runs
-    jobs = workers.plan(parsed)
+    jobs = planning.plan(parsed)
     assert sum(job.script == "pretrain_model" for job in jobs) == networks and len(jobs) == len(lines)
 
 
@@ -303,7 +303,7 @@ def test_runs_wait_for_the_retrain_they_are_measured_against():
     """However its folders and its class are spelled."""
     flags = ["-net", "ResNet18", "-dataset", "Cifar20"]
     lines = [("ssd", "vehicle2", "./results"), ("retrain", "vehicles_2", "results"), ("ssd", "veg", "results")]
-    jobs = workers.plan([("forget_full_class_main", [*flags, "-method", method, "-forget_class", name, "-results", folder])
+    jobs = planning.plan([("forget_full_class_main", [*flags, "-method", method, "-forget_class", name, "-results", folder])
                          for method, name, folder in lines])  # fmt: skip
     training, ssd, retrain, other = jobs
     assert training.script == "pretrain_model" and training.makes in ssd.needs and training.makes in retrain.needs
@@ -313,7 +313,7 @@ def test_runs_wait_for_the_retrain_they_are_measured_against():
 def test_baselines_wait_for_the_first_pass_of_importances_of_their_network():
     lines = [(method, "ResNet18", 0) for method in ("retrain", "baseline", "finetune", "lfssd", "ssd")]
     lines += [("baseline", "ResNet18", 1), ("ssd -importance sample", "ResNet18", 1)]
-    jobs = workers.plan([("forget_full_class_main", ["-net", net, "-dataset", "Cifar20", "-forget_class", "rocket", "-train_seed",
+    jobs = planning.plan([("forget_full_class_main", ["-net", net, "-dataset", "Cifar20", "-forget_class", "rocket", "-train_seed",
                           str(seed), "-method", *method.split()]) for method, net, seed in lines])  # fmt: skip
     methods = [job.argv[job.argv.index("-method") + 1] for job in jobs[2:]]
     assert methods == ["lfssd", "retrain", "baseline", "finetune", "ssd", "baseline", "ssd"]
