@@ -11,6 +11,7 @@ import pytest
 import scipy.stats
 from conftest import call
 
+import panels
 import plots
 import provenance
 import records
@@ -352,3 +353,10 @@ def test_tex_escapes_what_tex_reads():
     assert report._tex("a_b^c{d}~\\$&#% ±") == (
         "a\\_b\\textasciicircum{}c\\{d\\}\\textasciitilde{}\\textbackslash{}\\$\\&\\#\\% $\\pm$"
     )
+
+
+def test_titles_part_evenly():
+    """No line is longer than there is room for, and no word is left alone where it need not be."""
+    parts = panels._parted("Forget random images: ResNet18Slim on Folder cifar10-jpeg, over alpha.", 65)
+    assert parts == ["Forget random images: ResNet18Slim", "on Folder cifar10-jpeg, over alpha."]
+    assert panels._parted("It fits.", 65) == ["It fits."] and panels._parted("", 65) == []
