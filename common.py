@@ -1,8 +1,10 @@
 """What every other file may need: errors the user can act on, what a process keeps, hashes, progress bars, a script's end."""
 
 import argparse
+import atexit
 import ctypes
 import errno
+import gc
 import hashlib
 import os
 import sys
@@ -126,6 +128,7 @@ def run_script(main):
     """Run a script's main(): one line and exit code 2 for what the user can mend, exit code 130 for Ctrl-C."""
     plain_warnings()
     keep_memory()
+    atexit.register(gc.freeze)  # else Python looks for garbage among all that torch has made: a quarter of a second
     try:
         main()
     except UserError as error:

@@ -4,6 +4,7 @@ Data, trained network and I_D are loaded once per process. planning.py says what
 """
 
 import contextlib
+import gc
 import importlib
 import io
 import multiprocessing
@@ -46,8 +47,10 @@ def begin(folder, captured, gpu=False):
         os.environ["TQDM_DISABLE"] = "1"  # several bars would overwrite each other
     else:
         sys.stdout.reconfigure(line_buffering=True)
+    gc.disable()  # torch's import makes no garbage, and looking for it takes a tenth of a second
     for script in SCRIPTS:
         importlib.import_module(script)
+    gc.enable()
     if gpu and not importlib.import_module("torch").cuda.is_available():
         raise RuntimeError("CUDA finds no GPU that can be used")
     importlib.import_module("records").commit()  # of the code that this process runs, whatever the folder holds later

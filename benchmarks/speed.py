@@ -100,6 +100,7 @@ def evaluation(place, args):
 
     import datasets
     import metrics
+    import models
     from benchmarks import plain
 
     theirs, ours, data, _ = _networks(place, args)
@@ -108,7 +109,7 @@ def evaluation(place, args):
 
     def fast():
         logits = metrics.logits_of(ours, split.train), metrics.logits_of(ours, split.test)
-        return metrics.score(*logits, _there(plain.network(len(split.train.classes)), args), split, batch_size=64)
+        return metrics.score(*logits, models.untrained(ours), split, batch_size=64)
 
     def kept(values):  # ZRF is against another untrained network each time
         return torch.tensor([values[name] for name in ("TestAcc", "RetainTestAcc", "Df", "MIA")])
