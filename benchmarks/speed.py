@@ -1,6 +1,6 @@
 """This project against the plain way (plain.py), stage by stage: how many times as fast, and whether the results are equal.
 
-    python -m benchmarks.speed [DIR] [--rounds 3] [--images 50] [--stages start augment ...] [--numerics bf16] [--gpu]
+    python -m benchmarks.speed [DIR] [--rounds 3] [--images 100] [--stages start augment ...] [--numerics bf16] [--gpu]
 
 DIR holds train/<class>/ and test/<class>/ with 32x32 images; without it scikit-learn's digits, enlarged, are taken. Each
 measurement is a process of its own, the plain way and ours taking turns; the ratio is one of neighbours. Prints for each stage
@@ -368,7 +368,7 @@ def main():
     parser.add_argument("whole", nargs="?", metavar="DIR")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--heavy-rounds", type=int, default=1, help="of whole runs")
-    parser.add_argument("--images", type=int, default=50, help="of each class, in whole runs and evaluation; test images: a fifth")
+    parser.add_argument("--images", type=int, default=100, help="of each class, in whole runs and evaluation; test images: a fifth")
     parser.add_argument("--stages", nargs="+", choices=STAGES, default=list(STAGES))
     parser.add_argument("--numerics", choices=["fp32", "tf32", "bf16"], default="fp32", help="of this project's side")
     parser.add_argument("--gpu", action="store_true")
