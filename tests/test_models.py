@@ -37,6 +37,23 @@ def test_resnet18_is_torchvisions_with_another_stem():
     assert models.create("ResNet18Slim", 10).conv1.weight.shape == (16, 3, 3, 3)
 
 
+def test_the_last_stage_lies_channels_first_where_a_cpu_likes_it(monkeypatch):
+    torch.manual_seed(0)
+    x, logits = torch.randn(3, 3, 32, 32), {}
+    for capability in ("AVX512", "AVX2"):
+        monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda capability=capability: capability)
+        model = models.create("ResNet18", 10).eval()
+        model.load_state_dict(logits.get("state", model.state_dict()))
+        logits["state"], logits[capability] = model.state_dict(), model(x).detach()
+        shapes = [p for p in model.parameters() if p.dim() == 4 and p.shape[2] == 3]
+        last = [p.is_contiguous(memory_format=torch.channels_last) for p in shapes]
+        assert last == [True] * 13 + [capability == "AVX2"] * 4
+        assert all(p.is_contiguous(memory_format=torch.channels_last) for p in model.to("meta").parameters() if p.dim() == 4)
+        slim = models.create("ResNet18Slim", 10)  # its results would change by rounding, for nothing
+        assert all(p.is_contiguous(memory_format=torch.channels_last) for p in slim.parameters() if p.dim() == 4)
+    assert (logits["AVX512"] - logits["AVX2"]).abs().max() < 1e-4
+
+
 def test_vit_base_has_the_published_size_and_reads_the_cls_token():
     assert sum(p.numel() for p in models.ViT(100, "random").parameters()) == 85_798_656 + 768 * 100 + 100
     model = tiny_vit().eval()
