@@ -73,11 +73,10 @@ class ResNet18(nn.Module):
         return self
 
     def _lay_out(self):
-        first = self.conv1.weight.device.type == "cpu" and torch.backends.cpu.get_cpu_capability() == "AVX512"
-        for name, p in self.named_parameters():
-            if p.dim() == 4:
-                apart = first and self.fc.in_features >= 512 and name.startswith("layer4")
-                p.data = p.data.contiguous(memory_format=torch.contiguous_format if apart else torch.channels_last)
+        self.to(memory_format=torch.channels_last)
+        on_cpu = self.conv1.weight.device.type == "cpu"
+        if on_cpu and self.fc.in_features >= 512 and torch.backends.cpu.get_cpu_capability() == "AVX512":
+            self.layer4.to(memory_format=torch.contiguous_format)
 
     @staticmethod
     def _stage(before, after, stride):

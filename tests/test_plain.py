@@ -76,12 +76,14 @@ def test_the_selected_set_and_the_dampened_weights_are_the_plain_ways(pair, layo
         assert (a - b).norm() <= bound * a.norm() + 1e-9, name
 
 
-def test_single_samples_importances_are_the_plain_ways(pair):
+@pytest.mark.parametrize(("layout", "bound"), [(None, 5e-3), (torch.contiguous_format, 2e-5), (torch.channels_last, 5e-3)])
+def test_single_samples_importances_are_the_plain_ways(pair, layout, bound):
     (theirs, data, _), (ours, train, _) = pair
+    ours = ours.to(memory_format=layout) if layout else ours
     wanted = plain.fisher(theirs, data[:3])
     got = ssd.importance(ours, batches(train.take(torch.arange(3)), ours, 3), measure="true_fisher", per_sample=True)
     for name, value in wanted.items():
-        assert (got[name] - value).norm() <= 5e-3 * value.norm() + 1e-12, name
+        assert (got[name] - value).norm() <= bound * value.norm() + 1e-12, name
 
 
 def test_scores_are_the_plain_ways(pair, monkeypatch):
@@ -95,8 +97,10 @@ def test_scores_are_the_plain_ways(pair, monkeypatch):
     assert got == pytest.approx(wanted, abs=1e-4)
 
 
-def test_a_training_step_is_the_plain_ways(pair):
+@pytest.mark.parametrize(("layout", "bound"), [(None, 1e-2), (torch.contiguous_format, 5e-4), (torch.channels_last, 1e-2)])
+def test_a_training_step_is_the_plain_ways(pair, layout, bound):
     (theirs, data, _), (ours, train, _) = pair
+    ours = ours.to(memory_format=layout) if layout else ours
     torch.manual_seed(0)  # the order within the one batch moves rounding, and that what crosses zero at a ReLU
     before = [p.detach().clone() for p in ours.parameters()]
     optimizer = torch.optim.SGD(theirs.parameters(), 0.02, momentum=0.9, weight_decay=5e-4)
@@ -108,7 +112,7 @@ def test_a_training_step_is_the_plain_ways(pair):
     ]
     assert all(apart <= 5e-2 * step for apart, step in parts)  # the small tensors' rounding depends on the CPU
     apart, step = torch.tensor(parts).norm(dim=0)
-    assert apart <= 1e-2 * step
+    assert apart <= bound * step
 
 
 @pytest.mark.slow
