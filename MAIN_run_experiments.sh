@@ -7,7 +7,8 @@
 #   ./MAIN_run_experiments.sh cpu        the same on the CPU, for the patient
 #   ./MAIN_run_experiments.sh demo       two digits, two sub-classes, a random set and a poison, on the CPU in minutes
 #
-# Flags behind it go to sweep.py: --dry-run says what is to be done and how long it takes, --jobs-per-gpu 2 shares a GPU.
+# Flags after it go to sweep.py: --dry-run says what is to be done and how long it takes, --jobs-per-gpu 2 shares a GPU.
+# From the environment: PROTOCOL (paper or released), DATA and RESULTS (folders), PYTHON (else that of .venv).
 set -euo pipefail
 
 SEEDS=(0 1 2)                                       # of the unlearning; one trained network serves them all
@@ -30,6 +31,12 @@ DEMO_PERC=0.02                                      # 29 of 1,442 images
 DEMO_POISONED=50
 DEMO_KNOWN=(0.04 0.2 1)                             # the first: two images, which BatchNorm needs
 
+fail() { echo "error: $1" >&2; exit 2; }
+quoted() { # as a word of a line that sweep.py reads; printf %q would write $'...', which it cannot
+  local quote="'\\''"
+  echo "'${1//\'/$quote}'"
+}
+
 pretrain() { echo "pretrain_model.py -net $1 -dataset $2 ${*:3} $COMMON"; }
 forget() { # script, net, data set, what to forget, seeds
   local method seed seeds own methods=("${METHODS[@]}")
@@ -42,7 +49,7 @@ forget() { # script, net, data set, what to forget, seeds
       random-*-unsir | *-ViT-fisher | *-ViT-ntk) continue ;;
     esac
     for seed in $seeds; do
-      echo "forget_$1_main.py -net $2 -dataset $3 $4 -method $method $own-seed $seed -results $(printf %q "$RESULTS") $FLAGS $COMMON"
+      echo "forget_$1_main.py -net $2 -dataset $3 $4 -method $method $own-seed $seed -results $(quoted "$RESULTS") $FLAGS $COMMON"
     done
   done
 }
@@ -82,18 +89,29 @@ demo() {
 
 FLAGS="" SWEEP=() BAD_TEACHER="" NTK=""
 [ "${BASH_SOURCE[0]}" = "$0" ] || return 0          # experiments/ takes the functions alone
+case ${1:-} in
+  demo | cpu | [0-9]* | ray=?*) ;;
+  *) sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p;}' "$0" >&2; exit 2 ;;
+esac
 cd "$(dirname "$0")"
-PYTHON=${PYTHON:-python}
-[ -x .venv/bin/python ] && PYTHON=.venv/bin/python
-case "${1:-}" in
+if [ -z "${PYTHON:-}" ]; then
+  PYTHON=python3
+  if [ -x .venv/bin/python ]; then PYTHON=.venv/bin/python; fi
+fi
+command -v "$PYTHON" > /dev/null || fail "there is no $PYTHON; run 'make demo' once, or name another with PYTHON=..."
+case $PROTOCOL in paper | released) ;; *) fail "PROTOCOL=$PROTOCOL: it is paper or released" ;; esac
+for name in DATA RESULTS; do
+  [ ! -e "${!name}" ] || [ -d "${!name}" ] || fail "$name=${!name} is a file; name a folder"
+  case ${!name} in *$'\n'*) fail "$name: the name of a folder with a line break cannot be put into a line" ;; esac
+done
+case $1 in
   demo) COMMON="" RESULTS=results/demo FLAGS="-wandb disabled" SWEEP=(--jobs 2); grid=demo
     BAD_TEACHER="-set batch_size=16 " NTK="-set images=50 "  # of 1,442 images 256 at a time would be 3 steps; NTK in seconds
     # One thread and AVX2 kernels: the same networks, and so the README's numbers, on every x86 CPU.
     export OMP_NUM_THREADS=1 ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_CBWR=COMPATIBLE ;;
-  cpu) COMMON="-data $(printf %q "$DATA") -protocol $PROTOCOL"; grid=paper ;;
-  [0-9]*) COMMON="-data $(printf %q "$DATA") -protocol $PROTOCOL -gpu" SWEEP=(--gpus "$1"); grid=paper ;;
-  ray=?*) COMMON="-data $(printf %q "$DATA") -protocol $PROTOCOL -gpu" SWEEP=(--ray "${1#ray=}"); grid=paper ;;
-  *) sed -n '2,9s/^# \{0,1\}//p' "$(basename "$0")" >&2; exit 2 ;;
+  cpu) COMMON="-data $(quoted "$DATA") -protocol $PROTOCOL"; grid=paper ;;
+  [0-9]*) COMMON="-data $(quoted "$DATA") -protocol $PROTOCOL -gpu" SWEEP=(--gpus "$1"); grid=paper ;;
+  ray=?*) COMMON="-data $(quoted "$DATA") -protocol $PROTOCOL -gpu" SWEEP=(--ray "${1#ray=}"); grid=paper ;;
 esac
 status=0
 $grid | "$PYTHON" sweep.py ${SWEEP[@]+"${SWEEP[@]}"} "${@:2}" || status=$?  # a failed run does not keep the others from the report

@@ -25,7 +25,8 @@ lint: .venv/installed
 	.venv/bin/python -m pip install --quiet -r requirements-cluster.txt
 	touch $@
 
-# Every stage against the plain way, half an hour: make bench, or make bench DIR=folder with train/<class>/ and test/<class>/.
+# Every stage against the plain way, 40 minutes: make bench, or make bench DIR=folder with train/<class>/ and test/<class>/.
 bench: .venv/installed
 	.venv/bin/python -m benchmarks.speed $(DIR)
 	.venv/bin/python -m benchmarks.sweeps --runs 50
+	.venv/bin/python -m benchmarks.busy

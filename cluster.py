@@ -13,7 +13,20 @@ from pathlib import Path
 from common import UserError
 from workers import begin
 
-HANDED_ON = ("OMP_", "MKL_", "KMP_", "ONEDNN_", "ATEN_", "TORCH_", "CUBLAS_", "NVIDIA_TF32", "WANDB_", "HF_")  # variables
+# Variables of the sweep's shell that reach the workers, by how their names start.
+HANDED_ON = (
+    "OMP_",
+    "GOMP_",
+    "MKL_",
+    "KMP_",
+    "ONEDNN_",
+    "ATEN_",
+    "TORCH_",
+    "CUBLAS_",
+    "NVIDIA_TF32",
+    "WANDB_",
+    "HF_",
+)
 
 
 class Cluster:
@@ -46,11 +59,23 @@ class Cluster:
             ray.init(**where, runtime_env={"env_vars": variables}, log_to_driver=False, logging_level=logging.ERROR)
         except Exception as error:  # Ray has many kinds
             said = " ".join(str(error).split())[:300]
-            raise UserError(f"no Ray cluster at {address or 'this machine'}: {said}; start one with 'ray start --head', give its "
-                            "host:port or auto, and the token that it wants") from error  # fmt: skip
+            if not address:
+                raise UserError(f"Ray cannot start on this machine: {said}; take one GPU, which needs no Ray") from error
+            raise UserError(
+                f"no Ray cluster at {address}: {said}; start one with 'ray start --head', give its "
+                "host:port or auto, and set RAY_AUTH_TOKEN to its token"
+            ) from error
         if not self.count():
-            kind = "GPU" if jobs_per_gpu else f"node with {self.cores} CPU cores"
-            raise UserError(f"the Ray cluster has no {kind} for a run; add a node" + ", or leave -gpu away" * bool(jobs_per_gpu))
+            raise UserError(self._no_room())
+
+    def _no_room(self):
+        if self.jobs_per_gpu:
+            return "the Ray cluster has no GPU for a run; add a node that has one, or omit -gpu"
+        return f"the Ray cluster has no node with {self.cores} free CPU cores; add one, or set OMP_NUM_THREADS lower"
+
+    def gpu_mistake(self):
+        """Empty: whether the nodes have GPUs is checked when they are joined."""
+        return ""
 
     def count(self):
         """How many workers the nodes that are alive have room for."""

@@ -7,6 +7,7 @@ import errno
 import gc
 import hashlib
 import os
+import signal
 import sys
 import threading
 import warnings
@@ -110,12 +111,19 @@ def plain_warnings():
     warnings.formatwarning = lambda message, *_, **__: f"warning: {message}\n"
 
 
+def printable():
+    """Let print() replace what the terminal's encoding lacks (a ± in ASCII, say) in place of failing."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+
+
 def is_full(error):
     """Whether an OSError says that a disk or a quota is full."""
     return error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
-OUT_OF_MEMORY = "the memory does not suffice; take a smaller -b, or less of what -set asks for"
+OUT_OF_MEMORY = "the memory does not suffice; take a smaller batch (-b), or where a method runs, ask less of it (-set)"
 
 
 def is_out_of_memory(error):
@@ -127,6 +135,7 @@ def is_out_of_memory(error):
 def run_script(main):
     """Run a script's main(): one line and exit code 2 for what the user can mend, exit code 130 for Ctrl-C."""
     plain_warnings()
+    printable()
     keep_memory()
     atexit.register(gc.freeze)  # else Python looks for garbage among all that torch has made: a quarter of a second
     try:
@@ -148,5 +157,6 @@ def run_script(main):
         print(f"error: {error.strerror}; make room, the same command goes on", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second one, while Python ends, would print a traceback
         print("stopped; what is finished is kept, the same command goes on", file=sys.stderr)
         sys.exit(130)

@@ -1,22 +1,50 @@
 """Figures over what was varied: the share of a corruption that is known, and alpha."""
 
-from panels import FIXED, headline, legend, looks_of, panels
+from panels import (
+    FIXED,
+    NEAREST,
+    forget_title,
+    headline,
+    labels_of,
+    left_out,
+    legend,
+    legend_height,
+    looks_of,
+    nearest,
+    panels,
+    room_for,
+)
+from provenance import shown
 from summaries import over_shares
+
+MOST_LINES = 14  # in a panel: more cannot be told apart
 
 WHAT = {"patch": "a trigger each", "label": "a wrong label each"}
 
 
 def healing(title, sections):
     """A row of panels a corruption: healed, clean and attacked images over the share that is known, a line a method."""
+    labels_drawn = nearest(sections, MOST_LINES)
     found, looks = over_shares(sections), looks_of(sections)
+    omitted = left_out(len(labels_drawn), len(labels_of(sections)), NEAREST, 1, 1)
+    kinds_drawn = list(found)[: room_for(2.5, 2)]
+    if len(kinds_drawn) < len(found):
+        omitted += f" Drawn: {len(kinds_drawn)} of {len(found)} corruptions (the tables have all)"
+    found = {kind: found[kind] for kind in kinds_drawn}
+    looks = {label: look for label, look in looks.items() if label in labels_drawn}
     names = {"D_f %": "healed: true labels of\nthe corrupted images", "D_r %": "clean test images",
              "attack %": "triggered images sent to\nthe attacked class"}  # fmt: skip
     names = {name: text for name, text in names.items() if any(name in row.values for rows in sections.values() for row in rows)}
-    figure, axes = panels(len(found), len(names), 2.7 * len(names) + 0.5, 2.5 * len(found) + 1.1, sharex=True, sharey=True)
+    width = 2.7 * len(names) + 0.5
+    height = 2.5 * len(found) + 0.7 + legend_height(looks, width, 4)
+    figure, axes = panels(len(found), len(names), width, height, sharex=True, sharey=True)
     shares = sorted({100 * share for labels in found.values() for known in labels.values() for share in known})
     for row_axes, (corruption, labels) in zip(axes, found.items(), strict=True):
         for axis, (name, text) in zip(row_axes, names.items(), strict=True):
-            for label, known in labels.items():
+            for label in looks:
+                if label not in labels:
+                    continue
+                known = labels[label]
                 points = [(100 * share, values[name]) for share, values in known.items() if name in values]
                 colour, marker = looks[label]
                 axis.errorbar([x for x, _ in points], [v.mean for _, v in points], yerr=[v.over_seeds or 0 for _, v in points],
@@ -30,11 +58,12 @@ def healing(title, sections):
             axis.set_title(text, fontsize=9)
             axis.grid(color="#dddddd")
         count, kind = corruption.split()
-        row_axes[0].set_ylabel(f"{count} images, {WHAT.get(kind, kind)}:\nshare (%)", fontsize=9)
+        what = WHAT.get(kind, shown(kind, 20))
+        row_axes[0].set_ylabel(f"{count} images, {what}:\nshare (%)", fontsize=9)
     for axis in axes[-1]:
         axis.set_xlabel("share that is known (%)", fontsize=9)
-    legend(figure, axes, looks, "lower center", ncols=4)
-    headline(figure, f"{title}. Bar: standard deviation over seeds")
+    legend(figure, axes, looks, ncols=4)
+    headline(figure, f"{title}. Bar: standard deviation over seeds\n{omitted.strip()}".strip())
     return figure
 
 
@@ -45,7 +74,11 @@ def alphas(title, sections, found):
     """
     from matplotlib.ticker import LogLocator
 
-    columns = [name for name in sections if any(name in by_name for by_name in found.values())]
+    drawn = dict(list(found.items())[: room_for(2.3, 1.5)])
+    every_column = [name for name in sections if any(name in by_name for by_name in drawn.values())]
+    columns = every_column[: room_for(2.7, 0.6)]
+    omitted = left_out(len(drawn), len(found), "methods and settings", len(columns), len(every_column))
+    found = drawn
     figure, axes = panels(
         len(found), len(columns), max(5.4, 2.7 * len(columns) + 0.6), 2.3 * len(found) + 1.5, sharex=True, sharey=True
     )
@@ -53,7 +86,7 @@ def alphas(title, sections, found):
         for axis, name in zip(row_axes, columns, strict=True):
             if name in by_name:
                 _over_alpha(axis, by_name[name], sections[name])
-            axis.set_title(f"{method}: forget {name}", loc="left", fontsize=10, fontweight="bold")
+            forget_title(axis, name, 18, f"{method}: ")
             axis.set_xscale("log")
             axis.xaxis.set_major_formatter("{x:g}")
             low, high = axis.get_xlim()
@@ -65,8 +98,9 @@ def alphas(title, sections, found):
         row_axes[0].set_ylabel("accuracy, share selected (%)", fontsize=9)
     for axis in axes[-1]:
         axis.set_xlabel("alpha (a smaller one selects more)", fontsize=9)
-    legend(figure, axes, where="lower center", ncols=min(3, 1 + len(columns)))
-    headline(figure, f"{title}, over alpha.\nCross: collapsed; bar: standard deviation")
+    legend(figure, axes, ncols=min(3, 1 + len(columns)))
+    about = "Cross: collapsed; bar: standard deviation"
+    headline(figure, f"{title}, over alpha.\n{about}\n{omitted}".strip())
     return figure
 
 
@@ -87,7 +121,9 @@ def _over_alpha(axis, rows, all_rows):
                           markeredgewidth=1.8, zorder=4, label=f"{name[:3]} of ASSD, at its alpha")  # fmt: skip
     collapsed = [(alpha, row.values["D_r %"].mean) for alpha, row in zip(at, rows, strict=True) if row.collapsed]
     axis.plot([x for x, _ in collapsed], [y for _, y in collapsed], "X", color="black", linestyle="none", markersize=7, zorder=3)
-    axis.plot(at, [row.values["selected %"].mean for row in rows], color="#666666", linestyle="-.", linewidth=1,
-              label="parameters selected")  # fmt: skip
+    selected = []
+    for row in rows:
+        selected.append(row.values["selected %"].mean if "selected %" in row.values else None)
+    axis.plot(at, selected, color="#666666", linestyle="-.", linewidth=1, label="parameters selected")
     if sizes := rows[0].runs[0].get("sizes"):
         axis.axvline(sizes["D"] / sizes["D_f"], color="black", linestyle="--", linewidth=1, label="ceiling |D| / |D_f|")

@@ -1,7 +1,6 @@
 """The data sets by name, and the splits of them that say what is to be forgotten."""
 
 import difflib
-import hashlib
 import math
 import pickle
 from dataclasses import dataclass, replace
@@ -10,20 +9,17 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from cifar import CIFAR10_CLASSES, CIFAR20_CLASSES, CIFAR20_COARSE, CIFAR100_CLASSES
 from common import UserError, sha256
-from folders import largest_side, read_folder
+from duplicates import handled
+from folders import class_folders, largest_side, read_folder
 from images import Augmentation, ImageSet, image_set, random_order
 from protocol import PAPER
 
 CIFAR_AUGMENTATION = Augmentation(crop=32, padding=4, flip=True, degrees=15)
 DIGITS_AUGMENTATION = Augmentation(crop=8, padding=1, flip=False, degrees=10)  # a mirrored digit is another digit
+PINS_FOLDER = "105_classes_pins_dataset"
 SHAPES = {"round": (0, 6, 8, 9), "straight": (1, 4, 7), "curved": (2, 3, 5)}
-CIFAR20_COARSE = [  # coarse label -> its five fine labels
-    [4, 30, 55, 72, 95], [1, 32, 67, 73, 91], [54, 62, 70, 82, 92], [9, 10, 16, 28, 61], [0, 51, 53, 57, 83],
-    [22, 39, 40, 86, 87], [5, 20, 25, 84, 94], [6, 7, 14, 18, 24], [3, 42, 43, 88, 97], [12, 17, 37, 68, 76],
-    [23, 33, 49, 60, 71], [15, 19, 21, 31, 38], [34, 63, 64, 66, 75], [26, 45, 77, 79, 99], [2, 11, 35, 46, 98],
-    [27, 29, 44, 78, 93], [36, 50, 65, 74, 80], [47, 52, 56, 59, 96], [8, 13, 48, 58, 90], [41, 69, 81, 85, 89],
-]  # fmt: skip
 SPELLINGS = {"vehicle2": "vehicles_2", "veg": "fruit_and_vegetables", "natural_scenes": "large_natural_outdoor_scenes",
              "electrical_devices": "household_electrical_devices"}  # the released scripts' names  # fmt: skip
 
@@ -101,34 +97,36 @@ def _cifar(kind, data):
 
 def pins(data, size, protocol):
     """Pins face recognition: one folder an identity and no test part; every fifth image of each is for testing."""
-    root = Path(data) / "105_classes_pins_dataset"
-    if not root.is_dir():
-        raise UserError(f"no folder {root}; download Kaggle's 'Pins Face Recognition' and unpack it into {data}, "
-                        "or say with -data where it lies")  # fmt: skip
-    pixels, labels, classes, _, digest = read_folder(root, 36)
+    pixels, labels, classes, _, digest = read_folder(_pins_folder(data), 36)
     whole = image_set("PinsFaceRecognition", pixels, labels, classes, CIFAR_AUGMENTATION, digest=digest)
     return (whole, whole) if protocol.pins_is_tested_on_training_images else parted(whole, labels)
+
+
+def _pins_folder(data):
+    root = Path(data) / PINS_FOLDER
+    if not root.is_dir():
+        raise UserError(
+            f"no folder {root}; download Kaggle's 'Pins Face Recognition' and unpack it into {data}, "
+            "or say with -data where it lies"
+        )
+    return root
 
 
 def folder(data, size, protocol):
     """A user's own images: DIR/train/<class>/ and DIR/test/<class>/."""
     size = max(32, min(size, max(largest_side(Path(data) / part) for part in ("train", "test")))) if size > 32 else 32
-    parts, files = [], []
+    parts = []
     for part in ("train", "test"):
         pixels, labels, classes, names, digest = read_folder(Path(data) / part, size)
         augmentation = Augmentation(crop=size, padding=size // 8, flip=True, degrees=15)
-        parts.append(image_set("Folder", pixels, labels, classes, augmentation, digest=digest))
-        files.append(names)
+        whole = image_set("Folder", pixels, labels, classes, augmentation, digest=digest)
+        parts.append(replace(whole, files=tuple(names)))
     train, test = parts
     if len(train.classes) < 2:
         raise UserError(f"{data}/train holds one class alone; a network needs two or more")
     if train.classes != test.classes:
         differing = sorted(set(train.classes) ^ set(test.classes))
         raise UserError(f"train and test in {data} must hold the same classes; only one of them has {', '.join(differing[:5])}")
-    known = dict(zip(_image_hashes(train.pixels), files[0], strict=True))
-    for image, file in zip(_image_hashes(test.pixels), files[1], strict=True):
-        if image in known:
-            raise UserError(f"{file} is the same image as {known[image]}; a test image must not be in the training set")
     return train, test
 
 
@@ -136,21 +134,41 @@ SETS = {"Digits": digits, "DigitShapes": digit_shapes, "Cifar10": cifar10, "Cifa
         "PinsFaceRecognition": pins, "Folder": folder}  # fmt: skip
 
 
-def load(name, data="data", *, size=32, protocol=PAPER):
+def load(name, data="data", *, size=32, protocol=PAPER, duplicates="keep"):
     """(training set, test set) of a data set by name; `size`: pixels a side to which a folder's images are resized.
 
-    Raises UserError where the data are missing, unreadable, or share an image between training and test.
+    duplicates: what is done about images that are in both parts (duplicates.py).
+    Raises UserError where the data are missing or unreadable, or where the test images are the training images.
     """
-    return SETS[name](data, size, protocol)
+    train, test = SETS[name](data, size, protocol)
+    if name == "PinsFaceRecognition" and protocol.pins_is_tested_on_training_images:
+        return train, test
+    return handled(train, test, duplicates, Path(data) / f"duplicates-{name}.txt")
 
 
-def _image_hashes(pixels):
-    return [hashlib.sha256(image).digest() for image in pixels.numpy()]
+def class_names(name, data="data"):
+    """(classes, fine classes) of a data set by name, before anything is fetched or decoded.
+
+    The fine classes are the classes where a set has no finer ones. UserError where a folder of images is missing.
+    """
+    digit_names = [str(number) for number in range(10)]
+    fixed = {
+        "Digits": (digit_names, digit_names),
+        "DigitShapes": (list(SHAPES), digit_names),
+        "Cifar10": (CIFAR10_CLASSES, CIFAR10_CLASSES),
+        "Cifar20": (CIFAR20_CLASSES, CIFAR100_CLASSES),
+        "Cifar100": (CIFAR100_CLASSES, CIFAR100_CLASSES),
+    }
+    if name in fixed:
+        return fixed[name]
+    root = Path(data) / "train" if name == "Folder" else _pins_folder(data)
+    names = class_folders(root)
+    return names, names
 
 
 def every_fifth(images, labels):
     """(four fifths, one fifth): positions [N] of a fixed split, stratified by labels; copies of an image stay together."""
-    hashes = _image_hashes(images.pixels[images.index])
+    hashes = images.identity[images.index].tolist()
     first = {}
     for position, image in enumerate(hashes):
         first.setdefault(image, position)
@@ -201,11 +219,16 @@ def split_class(train, test, forget_class, *, protocol=PAPER):
 
 def split_sub_class(train, test, forget_class, *, protocol=PAPER):
     """Forget one fine class (its name or number) of a set that has coarse labels too."""
-    if train.fine_classes == train.classes:
-        raise UserError(f"{train.name} has no sub-classes; take DigitShapes or Cifar20, or forget_full_class_main.py")
+    check_sub_classes(train.name, train.classes, train.fine_classes)
     fine = class_number(forget_class, train.fine_classes)
     label = int(train.labels[train.fine_labels == fine][0])
     return _split_by_label(train, test, "fine_labels", fine, label, protocol)
+
+
+def check_sub_classes(name, classes, fine_classes):
+    """UserError where a data set has no finer classes than its classes."""
+    if list(fine_classes) == list(classes):
+        raise UserError(f"{name} has no sub-classes; take DigitShapes or Cifar20, or forget_full_class_main.py")
 
 
 def _split_by_label(train, test, kind, forgotten, forget_class, protocol):
@@ -234,6 +257,41 @@ def split_random(train, test, forget_perc, seed, *, protocol=PAPER):
     return Split(train.take(full), train.take(retain), forget_set, test, forget_set, len(train.classes), None, False, train, test)
 
 
+def after_forgetting(split, forgotten):
+    """The split as a network meets it that has forgotten before: what is gone is in no part of it any more.
+
+    forgotten: [{"images": positions in the pixels, "labels": "labels", "fine_labels" or None, "label": int}, ...],
+    oldest first, as a saved network's metadata have it. Test images of a class that is gone as a whole
+    are no longer among those that are kept. UserError where nothing is left to forget.
+    """
+    if not forgotten:
+        return split
+    gone = torch.cat([torch.tensor(entry["images"], dtype=torch.int64) for entry in forgotten])
+    forget = _without(split.forget, gone)
+    if not len(forget):
+        raise UserError("this network has forgotten all of that before; name something else to forget, or another -weight_path")
+    full = _without(split.full, gone)
+    digest = sha256(split.full.digest, "without", gone.sort().values)
+    retain_test = split.retain_test
+    for entry in forgotten:
+        if entry["labels"] is not None:
+            labels = getattr(retain_test, entry["labels"])
+            retain_test = retain_test.take(labels != entry["label"])
+    return replace(
+        split,
+        full=replace(full, digest=digest),
+        retain=_without(split.retain, gone),
+        forget=forget,
+        retain_test=retain_test,
+        forget_test=forget if split.forget_test is split.forget else split.forget_test,
+    )
+
+
+def _without(images, gone):
+    stays = ~torch.isin(images.index.cpu(), gone)
+    return images.take(stays)
+
+
 def class_number(asked, names):
     """The label of a class given by its name, by a released spelling of it, or where no name is one, by its number."""
     asked = str(asked)
@@ -243,6 +301,6 @@ def class_number(asked, names):
     numbered = any(name.isdecimal() for name in names)  # then a number that is no name is a slip
     if asked.isascii() and asked.isdecimal() and int(asked) < len(names) and not numbered:
         return int(asked)
-    near = difflib.get_close_matches(asked, names, n=5, cutoff=0.4) or list(names[:10])
+    near = difflib.get_close_matches(asked, names, n=5, cutoff=0.4) or list(names)[:10]
     numbers = "" if numbered else f" (or a number, 0 to {len(names) - 1})"
     raise UserError(f"there is no class {asked!r}; nearest names: {', '.join(near)}{numbers}")

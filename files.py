@@ -1,5 +1,6 @@
 """Files that others may read at any moment: written whole or not at all, checked when read, claimed by one process at a time."""
 
+import errno
 import os
 import tempfile
 import time
@@ -87,8 +88,27 @@ def check_writable(folder):
         raise _cannot_write(folder, error) from error
 
 
+WAYS_OUT = {
+    errno.ENOSPC: "make room, or name another place",
+    errno.EDQUOT: "make room, or name another place",
+    errno.EACCES: "mend its permissions, or name another place",
+    errno.EPERM: "mend its permissions, or name another place",
+    errno.EROFS: "name a place that is not read-only",
+    errno.ELOOP: "it is a link that leads to itself; remove it, or name another place",
+    errno.ENOTDIR: "a file is where a folder should be; move it, or name another place",
+    errno.EEXIST: "a file is where a folder should be; move it, or name another place",
+    errno.EISDIR: "a folder is where the file should be; move it, or name another place",
+    errno.ENAMETOOLONG: "name a shorter one",
+}
+
+
+def way_out(error):
+    """What a user can do about an OSError at a path."""
+    return WAYS_OUT.get(error.errno, "name another place")
+
+
 def _cannot_write(path, error):
-    return CannotWrite(f"cannot write {path}: {error.strerror}; make room, mend its permissions or name another")
+    return CannotWrite(f"cannot write {path}: {error.strerror}; {way_out(error)}")
 
 
 class Claim:

@@ -1,21 +1,22 @@
 """The flags of the scripts, read and checked."""
 
 import argparse
-import inspect
+import functools
+import os
 import shlex
 import sys
-import typing
 import warnings
 from pathlib import Path
 
 import common
 import corruption
 import datasets
+import duplicates
 import mirror
 import models
 import numerics
 from common import UserError
-from methods import METHODS, SPELLINGS
+from methods import METHODS, SPELLINGS, kind_of, settable
 from protocol import PROTOCOLS
 
 BATCH_SIZE = {"full_class": 64, "sub_class": 64, "random": 128, "corrupted": 128}  # to which published alphas belong
@@ -31,6 +32,8 @@ def parser(doc):
     flags.add_argument("-gpu", action="store_true", help="use the GPU")
     flags.add_argument("-dry_run", action="store_true", help="say whether this is done already, and do nothing")
     flags.add_argument("-numerics", choices=numerics.NUMERICS, default="fp32", help="tf32 and bf16 change results; recorded")
+    flags.add_argument("-duplicates", choices=duplicates.HANDLING, default="keep",
+                       help="what is done about images that are in the training and in the test set (keep)")  # fmt: skip
     flags.add_argument("-corruption", choices=corruption.CORRUPTIONS, help="of training data: a trigger, or wrong labels")
     flags.add_argument("-corrupt_count", type=int, metavar="N", help="how many training images are corrupted")
     flags.add_argument("-validation", action="store_true",
@@ -45,8 +48,33 @@ def variant(args):
         raise UserError("-corruption and -corrupt_count go together; give both, or neither")
     if args.corrupt_count is not None and args.corrupt_count < 1:
         raise UserError(f"-corrupt_count {args.corrupt_count}: it must be at least 1")
-    words = ["validation"] * args.validation + [f"{args.corruption}{args.corrupt_count}"] * (args.corruption is not None)
+    words = []
+    if args.validation:
+        words.append("validation")
+    if args.duplicates == "drop_train":
+        words.append("drop_train")
+    if args.corruption:
+        words.append(f"{args.corruption}{args.corrupt_count}")
     return "-".join(words)
+
+
+def data_set_name(args):
+    """The data set as a checkpoint's name has it; a folder of images bears its own name too."""
+    if args.dataset != "Folder":
+        return args.dataset
+    name = Path(args.data).resolve().name
+    return f"Folder-{file_name(name)}"
+
+
+def file_name(text):
+    """The text as a part of a file's name."""
+    letters = [c if c.isalnum() or c in "._" else "_" for c in text]
+    return "".join(letters)[:60]
+
+
+def default_checkpoint(args, train_seed, protocol):
+    """The path at which pretrain_model.py leaves the network that these flags ask for."""
+    return models.checkpoint_path(args.net, data_set_name(args), train_seed, protocol, variant(args))
 
 
 def seed(text):
@@ -56,6 +84,7 @@ def seed(text):
     return int(text)
 
 
+@functools.cache  # a sweep reads thousands of lines
 def forgetting(doc, task):
     """An argument parser with the flags of a forgetting script."""
     flags = parser(doc)
@@ -80,7 +109,9 @@ def forgetting(doc, task):
     flags.add_argument("-superclasses", type=int, help="checked against the data")
     flags.add_argument("-subclasses", type=int, help="checked against the data")
     flags.add_argument("-results", default="results", metavar="DIR", help="where the record goes")
-    flags.add_argument("-wandb", choices=["auto", "online", "offline", "disabled"], default="auto")
+    flags.add_argument("-wandb", choices=["auto", "online", "offline", "disabled"], default="auto",
+                       help="auto: send records where you are logged in; offline: keep local runs; disabled: nothing")  # fmt: skip
+    flags.add_argument("-save", metavar="PATH", help="keep the unlearned network there, as .safetensors (score.py scores it again)")
     flags.add_argument("-force", action="store_true", help="run again though the record is there")
     return flags
 
@@ -89,16 +120,22 @@ def arguments(doc, task, argv):
     """The flags of a forgetting script, read; UserError for what cannot be."""
     argv = sys.argv[1:] if argv is None else argv
     args = forgetting(doc, task).parse_args(argv)
-    args.command = shlex.join(["python", f"forget_{task}_main.py", *argv])
+    args.command = shlex.join(["python", f"forget_{task}_main.py", *map(str, argv)])
     args.task, args.method = task, SPELLINGS.get(args.method, args.method)
     args.set = settings(args.method, args.set)
     if task == "corrupted" and not args.corruption:
         raise UserError("what is corrupted? give -corruption patch or label and -corrupt_count, as at pre-training")
     if task != "corrupted" and args.corruption:
         raise UserError("-corruption says what forget_corrupted_main.py heals, and belongs to it and to pre-training alone")
+    if task == "random" and not 0 < args.forget_perc < 1:
+        raise UserError(f"-forget_perc {args.forget_perc}: name a share of the training images between 0 and 1")
     if task == "corrupted" and not 0 < args.known_share <= 1:
         raise UserError(f"-known_share {args.known_share}: it lies above 0 and is at most 1")
-    args.weight_path = args.weight_path or _default_checkpoint(args)
+    if task in ("full_class", "sub_class"):
+        _check_class(args)
+    args.weight_path = args.weight_path or _found_checkpoint(args)
+    if args.save:
+        _check_save(args)
     if args.b < 1:
         raise UserError(f"-b {args.b}: a batch holds at least one image")
     mirror.check(args.wandb)
@@ -106,10 +143,26 @@ def arguments(doc, task, argv):
     return args
 
 
+def _check_class(args):
+    """UserError where the set has no such class, before anything is loaded."""
+    classes, fine_classes = datasets.class_names(args.dataset, args.data)
+    if args.task == "full_class":
+        datasets.class_number(args.forget_class, classes)
+        return
+    datasets.check_sub_classes(args.dataset, classes, fine_classes)
+    datasets.class_number(args.forget_class, fine_classes)
+
+
+def _check_save(args):
+    if Path(args.save).suffix != ".safetensors":
+        raise UserError(f"-save {args.save}: networks are kept as .safetensors files; name it so")
+    if os.path.abspath(args.save) == os.path.abspath(args.weight_path):
+        raise UserError(f"-save {args.save} is the network that this run starts from; name another file")
+
+
 def settings(method, texts):
-    """{name: value} of NAME=VALUE texts by name, defaults left out; UserError for what does not fit the method's signature."""
-    parameters = inspect.signature(METHODS[method]).parameters.values()
-    own = {p.name: p for p in parameters if _kind(p)}
+    """{name: value} of NAME=VALUE texts by name; UserError for what does not fit the method's signature."""
+    own = settable(method)
     chosen = {}
     for text in texts:
         name, _, value = text.partition("=")
@@ -118,15 +171,8 @@ def settings(method, texts):
             raise UserError(f"-set {text}: {method} has {has}")
         if name in chosen:
             raise UserError(f"-set {text}: {name} is given twice")
-        chosen[name] = _value(text, name, value, _kind(own[name]))
-    return {name: chosen[name] for name in sorted(chosen) if chosen[name] != own[name].default}
-
-
-def _kind(parameter):
-    """What -set takes for a parameter of a method: int, float, or one of some words; None where the run gives it."""
-    if choices := typing.get_args(parameter.annotation):
-        return float if float in choices else choices  # float | None: None stands for the method's own table
-    return type(parameter.default) if type(parameter.default) in (int, float) else None
+        chosen[name] = _value(text, name, value, kind_of(own[name]))
+    return {name: chosen[name] for name in sorted(chosen)}
 
 
 def _value(text, name, value, kind):
@@ -143,11 +189,11 @@ def _value(text, name, value, kind):
     return number
 
 
-def _default_checkpoint(args):
+def _found_checkpoint(args):
     """What pretrain_model.py leaves under the run's protocol; where there is none, the paper's is taken, aloud."""
-    own = (args.net, args.dataset, args.train_seed)
-    paths = [str(models.checkpoint_path(*own, protocol, variant(args))) for protocol in (args.protocol, "paper")]
-    if Path(paths[0]).exists() or paths[0] == paths[1]:
-        return paths[0]
-    print(f"there is no {paths[0]}, so {paths[1]}, pre-trained under protocol paper, is taken")
-    return paths[1]
+    own = str(default_checkpoint(args, args.train_seed, args.protocol))
+    papers = str(default_checkpoint(args, args.train_seed, "paper"))
+    if Path(own).exists() or own == papers:
+        return own
+    print(f"there is no {own}, so {papers}, pre-trained under protocol paper, is taken")
+    return papers

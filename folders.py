@@ -11,7 +11,7 @@ import torch
 from PIL import Image, UnidentifiedImageError
 
 from common import UserError, progress, sha256
-from files import read_tensors, write_tensors
+from files import read_tensors, way_out, write_tensors
 
 
 def read_folder(root, size):
@@ -38,11 +38,20 @@ def largest_side(root):
     return max(_side(file) for file, *_ in progress(_listing(Path(root))[1], "image sizes"))
 
 
-def _listing(root):
+def class_folders(root):
+    """Names of the class folders under root, sorted; hidden ones are none. UserError where there is no such folder."""
     if not root.is_dir():
         raise UserError(f"no folder {root}; -data names the folder that holds it")
+    try:
+        entries = list(root.iterdir())
+    except OSError as error:
+        raise UserError(f"cannot read {root}: {error.strerror}; {way_out(error)}") from error
+    return sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
+
+
+def _listing(root):
     suffixes = {suffix for suffix, kind in Image.registered_extensions().items() if kind in Image.OPEN}
-    classes = sorted(entry.name for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    classes = class_folders(root)
     if not classes:
         raise UserError(f"{root} holds no class folders; images belong into {root}/<class>/")
     files, labels = [], []
@@ -70,26 +79,32 @@ def _images_below(folder, suffixes):
                         status = entry.stat()
                         found.append((entry.path, status.st_size, status.st_mtime_ns))
         except OSError as error:
-            raise UserError(f"{error.filename or folder} cannot be read ({error.strerror}); mend its permissions") from error
+            place = error.filename or folder
+            raise UserError(f"cannot read {place}: {error.strerror}; {way_out(error)}") from error
     return sorted(found, key=lambda image: image[0].split(os.sep))
 
 
 def _decode_all(files, labels, size):
+    """(pixels [N, 3, size, size] uint8, digest); UserError that names every file that cannot be read."""
     pixels = torch.empty(len(files), 3, size, size, dtype=torch.uint8)
-    hashes = []
+    hashes, broken = [], []
+    title = f"decoding {Path(files[0]).parents[1]}"
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         decoded = pool.map(lambda file: _decode(file, size), files)
-        try:
-            for row, (image, file_hash) in enumerate(progress(decoded, f"decoding {Path(files[0]).parents[1]}", len(files))):
-                pixels[row] = torch.from_numpy(image).permute(2, 0, 1)
-                hashes.append(file_hash)
-        except UserError:
-            pool.shutdown(cancel_futures=True)
-            raise
+        for row, (image, file_hash, fault) in enumerate(progress(decoded, title, len(files))):
+            if fault:
+                broken.append(f"{files[row]} ({fault})")
+                continue
+            pixels[row] = torch.from_numpy(image).permute(2, 0, 1)
+            hashes.append(file_hash)
+    if broken:
+        said = "1 file cannot be read as an image" if len(broken) == 1 else f"{len(broken)} files cannot be read as images"
+        raise UserError(f"{said}: {', '.join(broken)}; replace or remove what is broken")
     return pixels, sha256(json.dumps([size, labels, hashes]))
 
 
 def _decode(file, size):
+    """(pixels [size, size, 3], sha256 of the file, None), or (None, None, what is wrong with the file)."""
     try:
         data = Path(file).read_bytes()
         with Image.open(io.BytesIO(data)) as image:
@@ -98,11 +113,11 @@ def _decode(file, size):
             elif image.mode in ("I", "F"):
                 raise ValueError(f"mode {image.mode}: no range of brightness is known; convert it to 8 or 16 bits")
             image = image.convert("RGB").resize((size, size), Image.Resampling.BILINEAR)
-    except UnidentifiedImageError as error:
-        raise UserError(f"{file} cannot be read as an image (no format that Pillow knows); replace or remove it") from error
+    except UnidentifiedImageError:
+        return None, None, "no format that Pillow knows"
     except Exception as error:  # Pillow's decoders raise OSError, SyntaxError, struct.error, DecompressionBombError ...
-        raise UserError(f"{file} cannot be read as an image ({error}); replace or remove it") from error
-    return np.array(image), sha256(data)
+        return None, None, str(error)
+    return np.array(image), sha256(data), None
 
 
 def _side(file):

@@ -12,6 +12,8 @@ seconds: -net ResNet18Slim -dataset Digits -corruption patch -corrupt_count 50.
 Expected, as the demo runs it: the README's table.
 """
 
+import threads  # noqa: F401 (before torch)
+
 import corruption
 import experiment
 import flags
@@ -31,22 +33,33 @@ LAMBDA = {
 }
 
 
+def split_of(args):
+    """The data set, parted into what stays and what goes."""
+    train, test = inputs.load_data(args)
+    return corruption.split_corrupted(
+        train,
+        test,
+        args.corruption,
+        args.corrupt_count,
+        args.known_share,
+        train_seed=args.train_seed,
+        seed=args.seed,
+    )
+
+
 def main(argv=None):
     args = flags.arguments(__doc__, "corrupted", argv)
     # 1. What was learned, and which part of it is known to be wrong.
-    train, test = inputs.load_data(args)
-    split = corruption.split_corrupted(train, test, args.corruption, args.corrupt_count, args.known_share,
-                                       train_seed=args.train_seed, seed=args.seed)  # fmt: skip
-    run = experiment.prepare(args, split, ALPHA, LAMBDA)
+    run = experiment.prepare(args, split_of(args), ALPHA, LAMBDA)
     if run.model is None:  # nothing to do
         return run.record
     # 2. Forget it.
     with experiment.stopwatch() as forgetting:
-        model = METHODS[args.method](run.model, split, **run.settings)
+        model = METHODS[args.method](run.model, run.split, **run.settings)
     # 3. How well, and at what price?
     with experiment.stopwatch() as evaluation:
         scores = experiment.score(run, model)
-    return experiment.finish(run, scores, forgetting, evaluation)
+    return experiment.finish(run, model, scores, forgetting, evaluation)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,8 @@ needs the checkpoint that pretrain_model.py leaves and writes one record under r
 Expected, as the demo runs it: the README's table.
 """
 
+import threads  # noqa: F401 (before torch)
+
 import datasets
 import experiment
 import flags
@@ -27,21 +29,25 @@ LAMBDA = {
 }
 
 
+def split_of(args):
+    """The data set, parted into what stays and what goes."""
+    train, test = inputs.load_data(args)
+    return datasets.split_random(train, test, args.forget_perc, args.seed, protocol=PROTOCOLS[args.protocol])
+
+
 def main(argv=None):
     args = flags.arguments(__doc__, "random", argv)
     # 1. What was learned, and what is to be forgotten.
-    train, test = inputs.load_data(args)
-    split = datasets.split_random(train, test, args.forget_perc, args.seed, protocol=PROTOCOLS[args.protocol])
-    run = experiment.prepare(args, split, ALPHA, LAMBDA)
+    run = experiment.prepare(args, split_of(args), ALPHA, LAMBDA)
     if run.model is None:  # nothing to do
         return run.record
     # 2. Forget it.
     with experiment.stopwatch() as forgetting:
-        model = METHODS[args.method](run.model, split, **run.settings)
+        model = METHODS[args.method](run.model, run.split, **run.settings)
     # 3. How well, and at what price?
     with experiment.stopwatch() as evaluation:
         scores = experiment.score(run, model)
-    return experiment.finish(run, scores, forgetting, evaluation)
+    return experiment.finish(run, model, scores, forgetting, evaluation)
 
 
 if __name__ == "__main__":

@@ -28,16 +28,25 @@ def device(args):
 
 
 def load_data(args):
-    """(training set, test set) on the device, checked against the numbers of classes that the flags claim."""
+    """(training set, test set) on the device, checked against the numbers of classes that the flags claim.
+
+    The network that a run starts from is looked up first: its folder of images may take minutes to decode.
+    """
     where, size = device(args), models.DECODE_SIZE[args.net]
+    if args.weight_path:
+        key = (args.weight_path, stamp(args.weight_path))
+        metadata = kept("metadata", key, lambda: models.read_metadata(args.weight_path))
+        models.check_metadata(args.weight_path, metadata, {"net": args.net, "dataset": args.dataset})
 
     def load():
-        parts = datasets.load(args.dataset, args.data, size=size, protocol=PROTOCOLS[args.protocol])
+        protocol = PROTOCOLS[args.protocol]
+        parts = datasets.load(args.dataset, args.data, size=size, protocol=protocol, duplicates=args.duplicates)
         if args.validation:
             parts = datasets.parted(parts[0], parts[0].fine_labels)
         return tuple(part.to(where) for part in parts)
 
-    train, test = kept("data", (args.dataset, args.data, size, args.protocol, args.validation, where), load)
+    key = (args.dataset, args.data, size, args.protocol, args.validation, args.duplicates, where)
+    train, test = kept("data", key, load)
     has = {"classes": len(train.classes), "superclasses": len(train.classes), "subclasses": len(train.fine_classes)}
     if getattr(args, "task", "") == "sub_class":  # the released sub-class script counts either
         has["classes"] = args.classes if args.classes in (has["classes"], has["subclasses"]) else has["classes"]
@@ -50,11 +59,26 @@ def load_data(args):
 
 def trained(args, images):
     """A copy of the trained network, its metadata, and the digest of its weights."""
-    key = (args.weight_path, stamp(args.weight_path), args.net, images.name, images.classes, images.digest)
-    model, metadata, weights = kept("network", key, lambda: models.load(args.weight_path, args.net, images))
+    model, metadata, weights = network(args, images)
+    return own_copy(args, model), metadata, weights
+
+
+def own_copy(args, model):
+    """A copy of a network that a run may change; it computes in the run's arithmetic."""
     model = copy.deepcopy(model)
     numerics.compute_in(model, args.numerics)
-    return model, metadata, weights
+    return model
+
+
+def network(args, images):
+    """The trained network, which other runs share and nobody may change, its metadata, and the digest of its weights."""
+    pytorch_init = PROTOCOLS[args.protocol].initial_weights_are_pytorchs
+    key = (args.weight_path, stamp(args.weight_path), args.net, images.name, images.classes, images.digest, pytorch_init)
+
+    def load():
+        return models.load(args.weight_path, args.net, images, pytorch_init=pytorch_init)
+
+    return kept("network", key, load)
 
 
 def full_importance(args, model, weights, split, takes):

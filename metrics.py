@@ -1,4 +1,10 @@
-"""How well a network has forgotten: accuracies, membership inference, zero retrain forgetting; all from one store of logits."""
+"""How well a network has forgotten: accuracies, membership inference, zero retrain forgetting.
+
+All come from one store of logits.
+
+Differs 1: ZRF is computed from logarithms and stays finite. The released ZRF is -inf where a
+probability underflows to 0.
+"""
 
 import math
 
@@ -10,6 +16,9 @@ from images import batches
 from protocol import PAPER
 from training import predict
 
+# Of the attack's logistic regression. scikit-learn's own tol, 1e-4, stops it up to 2e-3 nats from
+# the best threshold, and a forget image may lie between the two.
+MIA_FIT = {"C": 2.0, "tol": 1e-10, "max_iter": 1000}
 BATCH = (100, 512)  # of images scored at a time: on a CPU what its cache holds, on a GPU
 
 
@@ -23,6 +32,21 @@ def accuracy_of_batches(logits, labels, batch_size):
     parts = zip(logits.split(batch_size), labels.split(batch_size), strict=True)
     values = [accuracy(*part) for part in parts]
     return sum(values) / len(values)
+
+
+def class_accuracy(logits, labels, num_classes):
+    """The accuracy of each class on its own images, in percent; None for a class without an image.
+
+    logits [N, C], labels [N] int64. Returns a list of num_classes entries.
+    """
+    labels = labels.to(logits.device)
+    right = labels[logits.argmax(1) == labels]
+    counts = labels.bincount(minlength=num_classes).tolist()
+    counts_right = right.bincount(minlength=num_classes).tolist()
+    accuracies = []
+    for count, count_right in zip(counts, counts_right, strict=True):
+        accuracies.append(100 * count_right / count if count else None)
+    return accuracies
 
 
 def entropy(logits):
@@ -56,14 +80,19 @@ def mia(member_entropy, nonmember_entropy, forget_entropy):
     A logistic regression (lbfgs, balanced classes) on the entropy tells members (retained training images) from
     non-members (test images). The goal is the retrained network's value, not 0 and not 50. C = 2 in the binary fit is
     C = 1 in the multinomial one of the released code, which scikit-learn 1.8 no longer has.
+    The fit goes on until it is at its optimum (`MIA_FIT`).
     """
     from sklearn.linear_model import LogisticRegression
 
     members, others, forget = (torch.as_tensor(v).double().cpu() for v in (member_entropy, nonmember_entropy, forget_entropy))
-    features = torch.cat([members, others])[:, None].numpy()
+    # A shift moves no optimum. Without it, entropies that are all near ln C end the fit at once.
+    centre = (members.mean() + others.mean()) / 2
+    features = (torch.cat([members, others]) - centre)[:, None].numpy()
     is_member = torch.cat([torch.ones(len(members)), torch.zeros(len(others))]).long().numpy()
-    attack = LogisticRegression(C=2.0, class_weight="balanced", solver="lbfgs").fit(features, is_member)
-    return 100 * float(attack.predict(forget[:, None].numpy()).mean())
+    attack = LogisticRegression(**MIA_FIT, class_weight="balanced", solver="lbfgs")
+    attack.fit(features, is_member)
+    judged_members = attack.predict((forget - centre)[:, None].numpy())
+    return 100 * float(judged_members.mean())
 
 
 def logits_of(model, images, what=""):
@@ -79,12 +108,27 @@ def picked(logits, images, part):
     return logits[at.to(logits.device)]
 
 
-def score(train_logits, test_logits, untrained, split, *, batch_size, protocol=PAPER, notes=None, triggered_logits=None):
+def score(
+    train_logits,
+    test_logits,
+    untrained,
+    split,
+    *,
+    batch_size,
+    protocol=PAPER,
+    notes=None,
+    triggered_logits=None,
+    untrained_in_train_mode=None,
+    retain_batch_size=None,
+):
     """All scores of a network after unlearning, from its logits [N, C] on split.train and split.test.
 
     triggered_logits: those on split.forget_test where these are images with a trigger; else None.
     untrained: a network that has learned nothing, for ZRF. batch_size: the task's, which the released protocol's
     accuracy and ZRF depend on. notes["entropy_histogram"]: counts of D_f's training images by entropy.
+    untrained_in_train_mode: whether ZRF takes the untrained network's outputs by the statistics of
+    each batch; None: as the protocol says. retain_batch_size: what RetainTestAcc takes in place of
+    batch_size. What a method needs of these two its `scoring` says (methods/unsir.py).
     Returns {TestAcc, RetainTestAcc, Df, MIA in percent, ZRF in [1 - ln 2, 1]}, and AttackSuccess, the percent of triggered
     images that are judged to be of the attacked class, where there are any.
     Raises Diverged where the logits are not finite.
@@ -99,7 +143,11 @@ def score(train_logits, test_logits, untrained, split, *, batch_size, protocol=P
         forget_test = picked(logits, whole, split.forget_test)
     if notes is not None:
         notes["entropy_histogram"] = entropy_histogram(forget)
-    if protocol.zrf_by_elementwise_kl:  # by the statistics of the task's batches
+    if untrained_in_train_mode is None:
+        untrained_in_train_mode = protocol.zrf_by_elementwise_kl
+    if retain_batch_size is None:
+        retain_batch_size = batch_size
+    if untrained_in_train_mode:  # by the statistics of the task's batches
         base = predict(untrained, batches(split.forget_test, untrained, batch_size), train_mode=True)
     else:
         base = logits_of(untrained, split.forget_test)
@@ -107,7 +155,7 @@ def score(train_logits, test_logits, untrained, split, *, batch_size, protocol=P
     attack = {} if triggered_logits is None else {"AttackSuccess": accuracy(triggered_logits, split.attacked)}
     return {
         "TestAcc": share_right(test_logits, split.test.labels, batch_size, protocol),
-        "RetainTestAcc": retain_accuracy(test_logits, split, batch_size, protocol),
+        "RetainTestAcc": retain_accuracy(test_logits, split, retain_batch_size, protocol),
         "Df": share_right(forget_test, split.forget_test.labels, batch_size, protocol),
         "MIA": mia(entropy(retain), entropy(test_logits), entropy(forget)),
         "ZRF": zrf(forget_test, base, elementwise_kl=protocol.zrf_by_elementwise_kl),

@@ -12,7 +12,7 @@ from torch import nn
 
 from common import UserError, sha256
 from files import write_whole
-from numerics import in_its_numerics
+from numerics import compute_in
 
 VIT_WEIGHTS = "google/vit-base-patch16-224"
 
@@ -82,7 +82,6 @@ class ResNet18(nn.Module):
     def _stage(before, after, stride):
         return nn.Sequential(BasicBlock(before, after, stride), BasicBlock(after, after, 1))
 
-    @in_its_numerics
     def forward(self, x):  # [B, 3, H, W] -> [B, C]
         x = torch.relu_(self.bn1(self.conv1(x)))
         x = self.layer3(self.layer2(self.layer1(x)))
@@ -122,7 +121,6 @@ class ViT(nn.Module):
                 "or copy the cache from a machine that has it (HF_HOME), or take -vit_init random"
             ) from error
 
-    @in_its_numerics
     def forward(self, x):  # [B, 3, S, S] -> [B, C]
         return self.final(self.base(pixel_values=x).last_hidden_state[:, 0])
 
@@ -137,9 +135,22 @@ NETS = {
 DECODE_SIZE = {"ResNet18": 32, "ResNet18Slim": 32, "ViT": 224}  # pixels a side to which a folder's images are resized
 
 
-def create(net, num_classes, vit_init="pretrained"):
-    """A network by name as training starts from it."""
-    return NETS[net](num_classes, vit_init)
+def create(net, num_classes, vit_init="pretrained", *, pytorch_init=False):
+    """A network by name as training starts from it.
+
+    pytorch_init: a ResNet's convolutions start with PyTorch's own default weights (the released protocol).
+    """
+    network = NETS[net](num_classes, vit_init)
+    if pytorch_init:
+        _initialise_as_pytorch(network)
+    return network
+
+
+def _initialise_as_pytorch(network):
+    network.pytorch_init = True  # so that fresh() and untrained() do the same
+    for module in network.modules():
+        if isinstance(network, ResNet18) and isinstance(module, nn.Conv2d):
+            module.reset_parameters()
 
 
 def fresh(model):
@@ -156,9 +167,11 @@ def untrained(model, pretrained_vit=False):
 
 
 def _another(model, arguments):
-    network = type(model)(**arguments).to(next(model.parameters()).device)
-    network.numerics = model.numerics
-    return network
+    network = type(model)(**arguments)
+    if getattr(model, "pytorch_init", False):
+        _initialise_as_pytorch(network)
+    compute_in(network, getattr(model, "numerics", "fp32"))
+    return network.to(next(model.parameters()).device)
 
 
 def checkpoint_path(net, dataset, seed, protocol="paper", variant=""):
@@ -187,28 +200,43 @@ def read_metadata(path):
         raise UserError(f"{path} is no readable checkpoint ({error}); pre-train again or name another") from error
 
 
-def load(path, net, images, vit_init="pretrained"):
+def check_metadata(path, metadata, expected, hint=""):
+    """UserError where a checkpoint's metadata differ from the expected {name: value}; {} (a .pth) says nothing."""
+    for name, value in expected.items():
+        if metadata and metadata.get(name) != value:
+            raise UserError(
+                f"{path} was trained for {_brief(name, metadata.get(name))}, this run asks for {_brief(name, value)}; "
+                f"name the right one with -weight_path{hint}"
+            )
+
+
+def load(path, net, images, vit_init="pretrained", *, pytorch_init=False):
     """The network `net` with the weights at `path`, trained on the training set `images`.
 
-    Returns (model in eval mode, metadata, hex digest of the weights). `.pth` files are the authors' ResNet18 state dicts.
-    Raises UserError where the checkpoint is unreadable or belongs to another network, number of classes or data set.
+    Returns (model in eval mode, metadata, hex digest of the weights). `.pth` files are the authors' state dicts.
+    pytorch_init: as `create` takes it, for the untrained networks that are made of this one.
+    Raises UserError where the checkpoint is unreadable, holds a NaN, or belongs to another network, number of classes or
+    data set, or where the images have changed since.
     """
     metadata = read_metadata(path)
     num_classes = len(images.classes)
-    if metadata:
-        expected = {"net": net, "dataset": images.name, "classes": list(images.classes), "data_hash": images.digest}
-        stamp = f"{metadata.get('corruption', 'no corruption')}, seed {metadata.get('seed')}"
-        hint = f" (it was trained with {stamp}: -corruption, -corrupt_count, -train_seed)" if "corruption" in metadata else ""
-        for name, value in expected.items():
-            if metadata.get(name) != value:
-                raise UserError(f"{path} was trained for {_brief(name, metadata.get(name))}, "
-                                f"this run asks for {_brief(name, value)}; name the right one with -weight_path{hint}")  # fmt: skip
+    hint = ""
+    if "corruption" in metadata:
+        corruption = f"{metadata['corruption']}, seed {metadata.get('seed')}"
+        hint = f" (it was trained with {corruption}: -corruption, -corrupt_count, -train_seed)"
+    check_metadata(path, metadata, {"net": net, "dataset": images.name, "classes": list(images.classes)}, hint)
+    if metadata and metadata.get("data_hash") != images.digest:
+        raise UserError(
+            f"{path} was trained on other images than these: they have changed since, or -data, -duplicates, -validation or a "
+            f"corruption are not those of the training; pre-train again or name the right network with -weight_path{hint}"
+        )
     if "backbone" in metadata:  # the weights come from the file: no download for what is overwritten at once
         vit_init = metadata["backbone"]
     model = NETS[net](num_classes, "random" if net == "ViT" else vit_init)
     if net == "ViT":
         model.arguments["backbone"] = vit_init
     fill(model, path)
+    model.pytorch_init = pytorch_init
     return model.eval(), metadata, weights_hash(model)
 
 
@@ -235,15 +263,36 @@ def _state_dict(path):
 
 
 def fill(model, path):
-    """Load weights into `model`: by name, or by order, as released checkpoints name the same tensors otherwise."""
+    """Load weights into `model`: by name, or by order, as released checkpoints name the same tensors otherwise.
+
+    By order, the names must still agree in their last parts (weight, bias, running_mean, ...).
+    """
     state, own = _state_dict(path), model.state_dict()
+    if isinstance(model, ViT):  # the authors' ViT has a pooler that neither theirs nor ours uses
+        state = {name: tensor for name, tensor in state.items() if ".pooler." not in name}
     if set(state) != set(own) and len(state) == len(own):
-        state = dict(zip(own, state.values(), strict=True))
+        state = _renamed(state, own, path)
     if _shapes(state) != _shapes(own):
         differing = sorted(set(_shapes(own)) ^ set(_shapes(state)))[:2]
-        raise UserError(f"{path} is another network's or has another number of classes ({len(own)} tensors wanted, "
-                        f"{len(state)} found; the first to differ: {differing}); name another with -weight_path")  # fmt: skip
+        raise UserError(
+            f"{path} is another network's or has another number of classes ({len(own)} tensors wanted, "
+            f"{len(state)} found; the first to differ: {differing}); name another with -weight_path"
+        )
+    for name, tensor in state.items():
+        if not torch.isfinite(tensor).all():
+            raise UserError(f"{path} is broken: its {name} is not finite; pre-train again or name another with -weight_path")
     model.load_state_dict(state)
+
+
+def _renamed(state, own, path):
+    """The tensors of `state` in their order, by the names in `own`."""
+    for theirs, ours in zip(state, own, strict=True):
+        if theirs.split(".")[-1] != ours.split(".")[-1]:
+            raise UserError(
+                f"{path} names its tensors otherwise, and by their order {theirs} would become {ours}; "
+                "rename them to this network's names, or name another checkpoint with -weight_path"
+            )
+    return dict(zip(own, state.values(), strict=True))
 
 
 def _shapes(state):

@@ -11,11 +11,13 @@ NUMERICS = ("fp32", "tf32", "bf16")
 
 
 def compute_in(model, numerics):
-    """Let `model` compute in fp32, in bf16 (autocast; weights, losses and logits stay float32), or on a GPU in TF32.
+    """Let `model`, any nn.Module, compute in fp32, in bf16, or on a GPU in TF32.
 
+    bf16 is autocast: weights and losses stay float32, and so do the outputs that the model gives.
     TF32 belongs to the process, not to the model: left alone, NVIDIA's convolutions use it and its matrix products do not.
     """
     model.numerics = numerics
+    model.forward = functools.partial(_forward, model)  # a deep copy of the model gets one of its own
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = numerics == "tf32"
     with suppress(OSError):
         if numerics == "bf16" and not torch.cuda.is_available() and "bf16" not in Path("/proc/cpuinfo").read_text():
@@ -29,14 +31,10 @@ def cast_once(model):
     return torch.autocast(next(model.parameters()).device.type, torch.bfloat16)
 
 
-def in_its_numerics(forward):
-    """A network's forward() as compute_in() wants it; the logits are float32 in any case."""
-
-    @functools.wraps(forward)
-    def wrapped(self, x):
-        if self.numerics != "bf16":
-            return forward(self, x)
-        with torch.autocast(x.device.type, torch.bfloat16):
-            return forward(self, x).float()
-
-    return wrapped
+def _forward(model, x):
+    """The forward() of the model's class, in the arithmetic that the model has now."""
+    forward = type(model).forward
+    if model.numerics != "bf16":
+        return forward(model, x)
+    with torch.autocast(x.device.type, torch.bfloat16):
+        return forward(model, x).float()

@@ -14,7 +14,8 @@ h1 { font-size: 1.6rem; } h2 { margin-top: 3rem; border-top: 1px solid #ccc; pad
 .wide { overflow-x: auto; } table { border-collapse: collapse; font-size: .88rem; white-space: nowrap; margin: .5rem 0 1rem; }
 th, td { padding: .2rem .7rem; text-align: right; font-variant-numeric: tabular-nums; }
 th:first-child, td:first-child { text-align: left; position: sticky; left: 0; background: #fff; }
-thead th { border-bottom: 2px solid #111; } tr.retrain { font-weight: bold; } table.runs td:last-child { color: #b34700; }
+thead th { border-bottom: 2px solid #111; } tr.retrain { font-weight: bold; }
+table.runs td:last-child { color: #b34700; font-weight: bold; }
 img { min-width: 44rem; max-width: 100%; height: auto; } p { max-width: 60rem; color: #444; }
 </style><h1>Unlearning report</h1>
 """
@@ -27,9 +28,9 @@ def page(blocks, pictures):
         if kind == "table":
             head, *body = [[html.escape(text) for text in row] for row in content]
             rows = [f"<tr class={'retrain' if row[0] == 'retrain' else 'other'}><td>{'<td>'.join(row)}</tr>" for row in body]
-            table = f"<table class={'runs' if head[-1] == 'collapsed' else 'gaps'}><thead><tr><th>{'<th>'.join(head)}</tr></thead>"
+            table = f"<table class={'runs' if head[-1] == 'verdict' else 'gaps'}><thead><tr><th>{'<th>'.join(head)}</tr></thead>"
             parts.append(f"<div class=wide>{table}{''.join(rows)}</table></div>")
-        elif kind == "note":
+        elif kind in ("note", "legend"):
             parts.append(f"<p>{html.escape(content)}</p>")
         elif kind == "command":
             parts.append(f"<p><code>{html.escape(content)}</code></p>")

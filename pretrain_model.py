@@ -7,6 +7,9 @@ rate warmed up over the first epoch and cut to a fifth at each milestone; epochs
 (training.py). Killed at any moment, the same command goes on from the last finished epoch.
 """
 
+import threads  # noqa: F401 (before torch)
+
+import math
 import os
 import time
 from pathlib import Path
@@ -34,13 +37,18 @@ def arguments(argv):
     parser.add_argument("-lr", type=float, help="learning rate (0.1; ViT 0.01)")
     parser.add_argument("-epochs", type=int, help="default: the published number; milestones scale with it")
     parser.add_argument("-seed", type=flags.seed, default=0)
+    parser.add_argument("-weight_path", help="start from this network, in place of random weights; what it has forgotten stays out")
     parser.add_argument("-out", help="default checkpoints/{net}-{dataset}-seed{seed}.safetensors")
     parser.add_argument("-vit_init", choices=["pretrained", "random"], default="pretrained", help="ViT: random for speed tests")
     parser.add_argument("-force", action="store_true", help="train again though the checkpoint is there")
     args = parser.parse_args(argv)
-    args.out = Path(args.out or models.checkpoint_path(args.net, args.dataset, args.seed, args.protocol, flags.variant(args)))
+    if args.weight_path and not args.out:
+        raise UserError("-weight_path continues from a trained network; name with -out where the new one is to go")
+    args.out = Path(args.out or flags.default_checkpoint(args, args.seed, args.protocol))
     if args.out.suffix != ".safetensors":
         raise UserError(f"-out {args.out}: checkpoints are .safetensors files; name it so")
+    if args.weight_path and os.path.abspath(args.out) == os.path.abspath(args.weight_path):
+        raise UserError(f"-out {args.out} is the network that this training starts from; name another file")
     return args
 
 
@@ -58,6 +66,12 @@ def main(argv=None):
         metadata["backbone"] = args.vit_init
     if args.corruption:
         metadata["corruption"] = f"{args.corruption} {args.corrupt_count}"
+    start = None
+    if args.weight_path:
+        start, before, weights = inputs.trained(args, train)
+        metadata["checkpoint"] = {"path": os.path.abspath(args.weight_path), "weights_hash": weights}
+        metadata["forgotten"] = before.get("forgotten", [])
+        train = without_forgotten(train, metadata["forgotten"])
     if done := finished(args, metadata):
         return done
     if args.dry_run:
@@ -69,7 +83,9 @@ def main(argv=None):
         claimed.end()
         return done
     torch.manual_seed(args.seed)
-    model = models.create(args.net, len(train.classes), args.vit_init).to(inputs.device(args))
+    pytorch_init = PROTOCOLS[args.protocol].initial_weights_are_pytorchs
+    model = start or models.create(args.net, len(train.classes), args.vit_init, pytorch_init=pytorch_init)
+    model.to(inputs.device(args))
     numerics.compute_in(model, args.numerics)
     key = sha256(str(sorted(metadata.items())))[:8]  # another recipe never goes on from this one's state
     keep, best = (args.out.with_name(f".{args.out.stem}-{key}{end}") for end in (".partial", "-best.safetensors"))
@@ -85,13 +101,23 @@ def main(argv=None):
     return metadata
 
 
+def without_forgotten(train, forgotten):
+    """The training images less those that a network has forgotten (a saved network's metadata say which)."""
+    stays = torch.ones(len(train), dtype=torch.bool)
+    for entry in forgotten:
+        stays &= ~torch.isin(train.index.cpu(), torch.tensor(entry["images"]))
+    return train.take(torch.where(stays)[0])
+
+
 def chosen_recipe(args):
     """The published recipe with the flags' values in it; milestones keep their share of the epochs."""
     how = recipe(args.net, args.dataset)
-    for name, value in {"epochs": args.epochs, "lr": args.lr, "warm": args.warm, "batch_size": args.b}.items():
+    given = {"epochs": args.epochs, "lr": args.lr, "warm": args.warm, "b": args.b}
+    for flag, value in given.items():
         if value is not None:
-            if value < 0 or (name != "warm" and not value > 0):
-                raise UserError(f"-{name} {value}: it must be positive")
+            name = "batch_size" if flag == "b" else flag
+            if not math.isfinite(value) or value < 0 or (name != "warm" and not value > 0):
+                raise UserError(f"-{flag} {value}: it must be positive")
             if name == "epochs":
                 how["milestones"] = [round(milestone * value / how["epochs"]) for milestone in how["milestones"]]
             how[name] = value

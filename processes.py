@@ -5,6 +5,7 @@ import os
 import signal
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
+from multiprocessing import resource_tracker
 
 import workers
 from common import UserError
@@ -29,6 +30,17 @@ class Processes:
     def end(self):
         for process in multiprocessing.active_children():
             process.terminate()
+
+    def gpu_mistake(self):
+        """Why no line with -gpu can run here; empty where it can."""
+        return "" if gpus_here() else "-gpu: no CUDA device is usable here; omit -gpu to run on the CPU"
+
+
+def gpus_here():
+    """How many GPUs CUDA finds on this machine, among those that CUDA_VISIBLE_DEVICES shows."""
+    import torch
+
+    return torch.cuda.device_count() if torch.cuda.is_available() else 0
 
 
 def visible(gpus):
@@ -59,3 +71,21 @@ def interrupts_noted():
         yield stop
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
+def interrupts_held():
+    """Let Ctrl-C wait while a worker is started, here and in the worker.
+
+    A new process inherits the signals that are blocked. So Ctrl-C, which a terminal sends to the
+    worker too, cannot end it with a traceback amid its imports; workers.begin lets it through.
+    """
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    resource_tracker.ensure_running()  # multiprocessing's helper, whose start lets Ctrl-C through
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -1,30 +1,96 @@
 """Where the numbers of a table come from: networks, data, machines, days, code, and the command line of a cell."""
 
 import shlex
-from pathlib import Path
+from collections import Counter
 
-from summaries import TASKS
+from summaries import OLD_TOLERANCE, TASKS, forgotten_before, mia_tolerance
 
 
-def title_of(key, sections):
-    """What a table, by its (task, net, dataset, protocol), is called; a folder of images by its name."""
-    task, net, dataset, protocol = key
-    if dataset == "Folder":
-        folders = {Path(run["config"]["data"]).name for rows in sections.values() for row in rows for run in row.runs}
-        dataset = f"Folder {', '.join(sorted(folders))}"
-    return f"{TASKS.get(task, task)}: {net} on {dataset} (protocol {protocol})"
+def shown(text, letters=100):
+    """A text from outside (a class, a folder, a device) as one line of at most so many letters.
+
+    Where it is longer, its middle is left out.
+    """
+    line = " ".join(str(text).encode(errors="backslashreplace").decode().split())
+    line = "".join(letter if letter.isprintable() else "?" for letter in line)
+    if len(line) <= letters:
+        return line
+    end = letters // 3
+    return f"{line[: letters - end - 1]}…{line[-end:]}"
+
+
+def title_of(key):
+    """What a table is called; a folder of images by its name."""
+    dataset = f"{key.dataset} {shown(key.folder, 60)}".strip()
+    title = f"{TASKS.get(key.task, key.task)}: {key.net} on {dataset} (protocol {key.protocol})"
+    return f"Trials on validation images. {title}" if key.validation else title
 
 
 def made_by(runs):
-    """What else differs between the runs of one table, said aloud."""
-    commits = sorted({str(run["commit"])[:7] + ("-dirty" if str(run["commit"]).endswith("-dirty") else "") for run in runs})
+    """What else differs between the runs of one table, in one line."""
+    commits = sorted({_short_commit(run["commit"]) for run in runs})
     devices = sorted({run["device"] for run in runs})
     trainings = sorted({run["config"]["train_seed"] for run in runs})
     days = sorted({run["date"] for run in runs if "date" in run})
-    said = [f"training seed{'s' * (len(trainings) > 1)} {', '.join(map(str, trainings))}", f"on {', '.join(devices)}",
-            " to ".join(dict.fromkeys(days[:1] + days[-1:])),
-            f"code {', '.join(commits)}" + (" (several versions are averaged)" if len(commits) > 1 else "")]  # fmt: skip
-    return "; ".join(filter(None, said))
+    several = " (several versions are averaged)" if len(commits) > 1 else ""
+    parts = [
+        f"training seed{'s' * (len(trainings) > 1)} {', '.join(map(str, trainings))}",
+        f"on {', '.join(devices)}",
+        " to ".join(dict.fromkeys(days[:1] + days[-1:])),
+        f"code {', '.join(commits)}{several}",
+    ]
+    origin = "; ".join(filter(None, parts))
+    sentences = [origin, _of_mia(runs), _of_duplicates(runs), _of_earlier(runs)]
+    return shown(". ".join(filter(None, sentences)), 2000)
+
+
+def _short_commit(commit):
+    text = str(commit)
+    return text[:7] + ("-dirty" if text.endswith("-dirty") else "")
+
+
+def _of_mia(runs):
+    """How the attack was fitted, where runs differ in it or it was done by the old default."""
+    tolerances = Counter(mia_tolerance(run) for run in runs)
+    others = {_fit_but_tolerance(run) for run in runs if "mia" in run["config"]}
+    sentences = []
+    if len(tolerances) > 1 or OLD_TOLERANCE in tolerances:
+        told = []
+        for tolerance, count in sorted(tolerances.items()):
+            told.append(f"at tolerance {tolerance:g} in {_share(count, runs)}")
+        early = " (which can stop some tenths of a point early)"
+        sentences.append(f"MIA was fitted {', '.join(told)}{early if OLD_TOLERANCE in tolerances else ''}")
+    if len(others) > 1:
+        sentences.append(f"MIA was fitted with {' or '.join(sorted(others))}")
+    return ". ".join(sentences)
+
+
+def _fit_but_tolerance(run):
+    fit = run["config"]["mia"]
+    return ", ".join(f"{name} {fit[name]:g}" for name in sorted(fit) if name != "tol")
+
+
+def _share(count, runs):
+    """So many of the runs, in words."""
+    return f"all {count} runs" if count == len(runs) else f"{count} of {len(runs)} runs"
+
+
+def _of_duplicates(runs):
+    """What was done with identical images, where that was not the same in all runs that say so."""
+    choices = Counter(run["config"]["duplicates"] for run in runs if "duplicates" in run["config"])
+    if len(choices) < 2:
+        return ""
+    told = [f"{choice} in {count} runs" for choice, count in sorted(choices.items())]
+    return f"Identical images: {', '.join(told)}"
+
+
+def _of_earlier(runs):
+    """Which runs started from a network that had forgotten something before."""
+    earlier = Counter(filter(None, map(forgotten_before, runs)))
+    told = []
+    for names, count in earlier.items():
+        told.append(f"{_share(count, runs)} from a network that had forgotten {names}")
+    return f"Forgotten before: {'; '.join(told)}" if told else ""
 
 
 def command_of(runs):
@@ -42,4 +108,5 @@ def command_of(runs):
 def _by_flag(words):
     """[flag, values ...] of each flag of a command line; a value may be a negative number, but flags are words."""
     starts = [i for i, word in enumerate(words) if word[:1] == "-" and word[1:2].isalpha()]
-    return [words[start:end] for start, end in zip(starts, [*starts[1:], None], strict=True)]
+    ends = [*starts[1:], None][: len(starts)]  # none where there is no flag
+    return [words[start:end] for start, end in zip(starts, ends, strict=True)]

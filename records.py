@@ -2,7 +2,6 @@
 
 import functools
 import json
-import math
 import platform
 import re
 import subprocess
@@ -11,12 +10,9 @@ from datetime import datetime, timezone
 from importlib.metadata import version
 from pathlib import Path
 
-from common import UserError, sha256
+import soundness
+from common import UserError, progress, sha256
 from files import write_whole
-
-SCORES = ("TestAcc", "RetainTestAcc", "ZRF", "MIA", "Df")
-WORDS = [("denominator", "D_r")]  # what in a method's own settings is no number
-BINS = 20  # of the histogram of entropies
 
 
 def path_of(results, task, name, identity):
@@ -40,47 +36,38 @@ def read(path):
         raise UserError(f"{path} cannot be: a file is where its folder should be; name another folder with -results") from error
     except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path} cannot be read ({error}); mend or remove it, or name another folder with -results") from error
+    _complete(record)
     try:
-        sound = _is_sound(record)
-    except (KeyError, TypeError, AttributeError):
-        sound = False
-    if not sound:
-        raise UserError(f"{path} is no record of this version; remove it or name another folder with -results")
+        soundness.check(record)
+    except (soundness.Unsound, RecursionError) as error:
+        way_out = "mend or remove it, or name another folder with -results"
+        raise UserError(f"{path} is no record of this version ({error}); {way_out}") from error
     return record
 
 
-def _is_sound(record):
-    """Whether all that readers rely on is there, of the right kind."""
-    record["config"].setdefault("numerics", "fp32")  # before it was a choice
-    config, scores, seconds, counts = (record[name] for name in ("config", "scores", "seconds", "entropy_histogram"))
-    numbers = [*(scores[name] for name in SCORES), *scores.values(), *counts, seconds["method"], seconds["evaluation"],
-               record.get("adaptive_alpha", 0), *record.get("sizes", {}).values(),
-               *(value for name, value in config["set"].items() if (name, value) not in WORDS),
-               *(value for value in (seconds["full_importance"], record["selected"]) if value is not None),
-               *record.get("selected_by_name", {}).values()]  # fmt: skip
-    words = [*(config[name] for name in ("net", "dataset", "protocol", "method", "numerics")), record["task"]]
-    return (
-        all(type(number) in (int, float) and math.isfinite(number) for number in numbers)
-        and all(re.fullmatch(r"\w+", word) for word in words)
-        and all(type(config[name]) is int for name in ("train_seed", "seed", "b"))
-        and all(type(record[name]) is str for name in ("weights_hash", "data_hash", "device"))
-        and all(type(record.get(name, "")) is str for name in ("test_hash", "command", "date"))
-        and type(config["forget"]) is str
-        and (record["task"] != "corrupted" or (type(config["corruption"]) is str and 0 < config["known_share"] <= 1
-                                               and type(config["corrupt_count"]) is int))
-        and type(record["collapse"]) is list and "commit" in record
-        and config.keys() >= {"alpha", "lambda", "importance"} and len(counts) == BINS and sum(counts) > 0
-    )  # fmt: skip
+def _complete(record):
+    """Put in what records of older versions lack, as it was then."""
+    config = record.get("config") if type(record) is dict else None
+    if type(config) is dict:
+        config.setdefault("numerics", "fp32")  # before it was a choice
 
 
 def read_all(results):
-    """Every record under a folder, in the order of their paths; other files are left out, aloud. UserError for none."""
+    """Every record under a folder, in the order of their paths. UserError where there is none.
+
+    Other files are left out, with a line each that says why.
+    """
     found = []
-    for path in sorted(Path(results).rglob("*.json")):
+    for path in progress(sorted(Path(results).rglob("*.json")), "reading records"):
         try:
-            found.append(read(path))
+            record = read(path)
+            reason = f"{path} is not there any more, or a link to nothing"
         except UserError as error:
-            print(f"left out: {error}", file=sys.stderr)
+            record, reason = None, str(error)
+        if record is None:
+            print(f"left out: {' '.join(reason.split())}", file=sys.stderr)
+        else:
+            found.append(record)
     if not found:
         raise UserError(f"no records under {results}; run an experiment with -results {results} first")
     return found
@@ -96,6 +83,21 @@ def collapse(task, scores, original_d_r, retrained_d_f):
     wanted = (("D_r", "RetainTestAcc", "the original's", original_d_r), ("D_f", "Df", "retrain's", retrained_d_f))
     return [f"{name} {scores[key]:.2f} % is {goal - scores[key]:.1f} points below {whose}"
             for name, key, whose, goal in wanted if goal is not None and goal - scores[key] > 10]  # fmt: skip
+
+
+def unchanged(method, scores, original_d_f, retrained_d_f):
+    """Whether a method that was to forget has left D_f within a point of the original's: one sentence, or none.
+
+    All in percent; None for what is not known. The baseline is to change nothing, and retrain is the goal itself.
+    """
+    if method in ("baseline", "retrain") or original_d_f is None:
+        return []
+    if abs(scores["Df"] - original_d_f) > 1:
+        return []
+    sentence = f"D_f {scores['Df']:.2f} % was {original_d_f:.2f} % before"
+    if retrained_d_f is not None and abs(retrained_d_f - original_d_f) <= 1:
+        sentence += f", and retrain's is {retrained_d_f:.2f} %: there was little to forget"
+    return [sentence]
 
 
 def versions():
@@ -160,5 +162,10 @@ def readable(record):
     if "subsample" in record:
         parts.append("on {retain} images of D_r and {forget} of D_f".format(**record["subsample"]))
     title = f"{record['task']}: {config['net']}, {config['dataset']}, forget {config['forget']}: {config['method']}{dials}"
-    lines = [f"{title}, seed {config['seed']}", "   ".join(parts), *(f"COLLAPSED: {reason}" for reason in record["collapse"])]
+    lines = [f"{title}, seed {config['seed']}", "   ".join(parts)]
+    lines += [f"COLLAPSED: {reason}" for reason in record["collapse"]]
+    lines += [f"UNCHANGED: {reason}" for reason in record.get("unchanged", [])]
+    before = [entry["forget"] for entry in record.get("forgotten_before", [])]
+    if before:
+        lines.append(f"the network had forgotten before: {', '.join(before)}")
     return "\n  ".join(lines)

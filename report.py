@@ -2,22 +2,24 @@
 
     python report.py results [--html page.html]
 
-reads every record under results/, prints the tables and writes report.md, report.tex, report.csv and figures beside them;
---html: one self-contained page with all of it.
+reads every record under results/, writes report.md, report.tex, report.csv and figures next to
+them and prints the tables; --html: one self-contained page with all of it. A record that cannot be
+used is left out, with a line that says why.
 """
 
 import csv
 import io
+import re
 from pathlib import Path
 
 import page
 import panels
 import plots
 import records
-from common import parser, run_script
+from common import parser, progress, run_script, sha256
 from files import write_whole
-from provenance import command_of, made_by, title_of
-from summaries import SCORES, SETTINGS, over_classes, over_shares, tables
+from provenance import command_of, made_by, shown, title_of
+from summaries import AVERAGED, SCORES, SETTINGS, over_classes, over_shares, tables
 
 LEGEND = """\
 D_r: accuracy on the test images of what is kept. D_f: accuracy on the test images of what is forgotten (random: on the
@@ -30,44 +32,68 @@ D_f and the accuracy on all test images (1: retrain's own). faster: retrain's se
 alone; I_D s: SSD's importances over the whole training set, paid once per trained network. selected: parameters that were
 dampened. Corrupted data: clean is the accuracy on the clean test images, healed that on the true labels of test images with
 the trigger (patch) or of the corrupted training images (label), more being better; attack: triggered images sent to the
-attacked class; the goal is the retrain to which all corrupted images are known, where it was run. collapsed: runs whose D_r
-is more than 10 points below the baseline's, or whose D_f is more than 10 below retrain's (corrupted data: D_r alone).
-Intervals: 95 %, Student's t, over pairs of a run and the retrain of its seeds."""
-HEAD = ["method", *SCORES, "distance", "ToW", "seconds", "faster", "I_D s", "selected %", "n", "collapsed"]
+attacked class; the goal is the retrain to which all corrupted images are known, where it was run. verdict: COLLAPSED, runs
+whose D_r is more than 10 points below the baseline's, or whose D_f is more than 10 below retrain's (corrupted data: D_r
+alone); UNCHANGED, runs whose D_f is within a point of the baseline's though the method was to change it (where retrain's is
+too, there was little to forget). Trials on validation images: these, a part of the training images that was not trained on,
+stand in for the test images. Intervals: 95 %, Student's t, over pairs of a run and the retrain of its seeds."""
+HEAD = ["method", *SCORES, "distance", "ToW", "seconds", "faster", "I_D s", "selected %", "n", "verdict"]
 HEALED = {"D_r %": "clean %", "D_f %": "healed %", "D_r - retrain's": "clean - retrain's", "D_f - retrain's": "healed - retrain's"}
 GAP_HEAD = ["method", *[f"{name[:-2]} - retrain's" for name in SCORES], "pairs"]
 
 
 def blocks(all_tables):
-    """What every format shows: yields ("title" | "section" | "note" | "command", text), ("table", rows of texts, head first)."""
+    """What every format shows: yields (kind, content), one after the other.
+
+    "title", "section", "note", "command": a text of one line; "legend": one of several lines;
+    "table": its rows of texts, the head first.
+    """
     for key, sections in all_tables.items():
-        task = key[0]
-        yield "title", title_of(key, sections)
+        yield "title", title_of(key)
         runs = [run for rows in sections.values() for row in rows for run in row.runs]
         yield "note", made_by(runs)
         if command := command_of(runs):
-            yield "command", command
-        share = " of the training images" if task == "random" else ""
+            yield "command", shown(command, 2000)
+        share = " of the training images" if key.task == "random" else ""
         for forgotten, rows in sections.items():
-            yield "section", f"{'Corrupted' if task == 'corrupted' else 'Forgotten'}: {forgotten}{share}"
-            most = max(len(row.runs) for row in rows)
-            attacked = any("attack %" in row.values for row in rows)
-            heads = [*HEAD[:4], *["attack %"] * attacked, *HEAD[4:]], GAP_HEAD
-            head, gap_head = ([HEALED.get(name, name) if task == "corrupted" else name for name in names] for names in heads)
-            yield "table", [head, *[cells(row, most, attacked) for row in rows]]
-            gaps = [[row.label, *[gap(row.gaps[name]) for name in SCORES], str(row.pairs)] for row in rows
-                    if row.pairs and row.method != "retrain"]  # fmt: skip
-            if gaps:
-                yield "table", [gap_head, *gaps]
-        if task == "corrupted":
+            verb = "Corrupted" if key.task == "corrupted" else "Forgotten"
+            yield "section", f"{verb}: {shown(forgotten)}{share}"
+            yield from section_tables(key.task, rows)
+        if key.task == "corrupted":
             yield from shares(sections)
-        elif len(sections) > 1:
-            yield "section", f"Averaged over the {len(sections)} forgotten classes; ± is over classes, not over seeds"
-            means, rows = over_classes(sections), next(iter(sections.values()))
-            body = [[row.label, *mean_cells(means[row.label], row.method)] if row.label in means else
-                    [row.label, *["missing"] * 3, "", ""] for row in rows]  # fmt: skip
-            yield "table", [["method", *SCORES, "distance", "seconds"], *body]
-    yield "note", LEGEND
+        elif key.task in AVERAGED and len(sections) > 1:
+            yield from averages(sections, AVERAGED[key.task])
+    yield "legend", LEGEND
+
+
+def section_tables(task, rows):
+    """The table of one section, and where there are retrains that of the differences to them."""
+    most = max(len(row.runs) for row in rows)
+    attacked = any("attack %" in row.values for row in rows)
+    head, gap_head = [*HEAD[:4], *["attack %"] * attacked, *HEAD[4:]], GAP_HEAD
+    if task == "corrupted":
+        head, gap_head = ([HEALED.get(name, name) for name in names] for names in (head, gap_head))
+    yield "table", [head, *[cells(row, most, attacked) for row in rows]]
+    gaps = []
+    for row in rows:
+        if row.pairs and row.method != "retrain":
+            differences = [gap(row.gaps[name]) for name in SCORES]
+            gaps.append([shown(row.label), *differences, str(row.pairs)])
+    if gaps:
+        yield "table", [gap_head, *gaps]
+
+
+def averages(sections, classes):
+    """The table of the means over what is forgotten; classes: what these are called."""
+    count = f"the {len(sections)} forgotten {classes}"
+    yield "section", f"Averaged over {count}; ± is over {classes}, not over seeds"
+    means, body = over_classes(sections), []
+    for row in next(iter(sections.values())):
+        if row.label in means:
+            body.append([shown(row.label), *mean_cells(means[row.label], row.method)])
+        else:
+            body.append([shown(row.label), *["missing"] * 3, "", ""])
+    yield "table", [["method", *SCORES, "distance", "seconds"], *body]
 
 
 def mean_cells(means, method):
@@ -85,8 +111,10 @@ def shares(sections):
     """What is healed over the share that is known, a table for each corruption."""
     for corruption, labels in over_shares(sections).items():
         columns = sorted({share for known in labels.values() for share in known})
-        yield "section", f"Corrupted: {corruption}. Healed % (clean %), over the share of it that is known"
-        body = [[label, *[_healed(known.get(share)) for share in columns]] for label, known in labels.items()]
+        yield "section", f"Corrupted: {shown(corruption)}. Healed % (clean %), over the share of it that is known"
+        body = []
+        for label, known in labels.items():
+            body.append([shown(label), *[_healed(known.get(share)) for share in columns]])
         yield "table", [["method", *[f"{100 * share:g} %" for share in columns]], *body]
 
 
@@ -103,21 +131,30 @@ def _with_spread(value):
 def cells(row, most, attacked=False):
     """One row of a table as texts; what is not there says so."""
     if not row.runs:
-        return [row.label, "missing", *[""] * (len(HEAD) - 2 + attacked)]
-    texts = [row.label]
+        return [shown(row.label), "missing", *[""] * (len(HEAD) - 2 + attacked)]
+    texts = [shown(row.label)]
     for name in SCORES:
         value = row.values[name]
         seeds = "" if row.deterministic or value.over_seeds is None else f" ± {value.over_seeds:.2f}"
         trainings = "" if value.over_trainings is None else f" ± {value.over_trainings:.2f} (trainings)"
         texts.append(f"{value.mean:.2f}{seeds}{trainings}")
     if attacked:
-        texts.append(_with_spread(row.values["attack %"]))
+        texts.append(_with_spread(row.values["attack %"]) if "attack %" in row.values else "")
     texts += [f"{row.distance:.2f}", f"{row.tug_of_war:.3f}"] if row.pairs and row.method != "retrain" else ["", ""]
     doing = row.method not in ("baseline", "retrain")
     texts += [_seconds(row.values["seconds"].mean, row.method), f"{records.short(row.speed_up)}x" if row.speed_up and doing else ""]
     texts += [records.short(row.values[name].mean) if name in row.values else "" for name in ("I_D s", "selected %")]
     n = f"{len(row.runs)}" + (", deterministic" if row.deterministic else f" of {most}" if len(row.runs) < most else "")
-    return [*texts, n, f"{row.collapsed} of {len(row.runs)}" if row.collapsed else ""]
+    return [*texts, n, verdict(row)]
+
+
+def verdict(row):
+    """What must not be overlooked: how many runs of a row have collapsed or changed nothing."""
+    words = []
+    for word, count in (("COLLAPSED", row.collapsed), ("UNCHANGED", row.unchanged)):
+        if count:
+            words.append(word if count == len(row.runs) else f"{word} {count} of {len(row.runs)}")
+    return ", ".join(words)
 
 
 def gap(values):
@@ -128,16 +165,35 @@ def gap(values):
 
 def markdown(all_tables):
     """Markdown that also reads well as plain text."""
+    marks = {"title": "## ", "section": "### ", "command": "    "}
     lines = []
     for kind, content in blocks(all_tables):
         if kind == "table":
-            widths = [max(map(len, column)) for column in zip(*content, strict=True)]
-            rows = [content[0], ["-" * width for width in widths], *content[1:]]
-            lines += ["| " + " | ".join(t.ljust(w) for t, w in zip(row, widths, strict=True)) + " |" for row in rows]
+            lines += _markdown_table(content)
+        elif kind in ("legend", "command"):
+            lines.append(marks.get(kind, "") + content)
         else:
-            lines.append({"title": "## ", "section": "### ", "command": "    "}.get(kind, "") + content)
+            lines.append(marks.get(kind, "") + _md(content))
         lines.append("")
     return "\n".join(lines)
+
+
+def _markdown_table(content):
+    head, *body = [[_md(text) for text in row] for row in content]
+    widths = [max(map(len, column)) for column in zip(head, *body, strict=True)]
+    lines = []
+    for row in (head, ["-" * width for width in widths], *body):
+        padded = [text.ljust(width) for text, width in zip(row, widths, strict=True)]
+        lines.append(f"| {' | '.join(padded)} |")
+    return lines
+
+
+def _md(text):
+    """A text in which Markdown finds no cell's end, emphasis, tag, link, formula or entity."""
+    text = re.sub(r"[\\`*<$|~]", r"\\\g<0>", text)
+    at_edges = r"(?<!\w)_+|_+(?!\w)"  # inside a word an underscore is no emphasis
+    text = re.sub(at_edges, lambda found: r"\_" * len(found[0]), text)
+    return re.sub(r"&(?=#?\w+;)", r"\\&", text).replace("](", "]\\(")
 
 
 def latex(all_tables):
@@ -154,12 +210,13 @@ def latex(all_tables):
         else:
             title = content if kind == "title" else title
             caption = f"{title}. {content}" if kind == "section" else title
-            lines += [f"% {line}" for line in content.split("\n")] if kind in ("note", "command") else []
+            lines += [f"% {line}" for line in content.split("\n")] if kind in ("note", "command", "legend") else []
     return "\n".join(lines) + "\n"
 
 
 TEX = {**{sign: "\\" + sign for sign in "%_&#${}"}, "±": "$\\pm$", "\\": "\\textbackslash{}", "^": "\\textasciicircum{}",
-       "~": "\\textasciitilde{}"}  # fmt: skip
+       "~": "\\textasciitilde{}", "<": "\\textless{}", ">": "\\textgreater{}", "|": "\\textbar{}", "…": "\\ldots{}",
+       '"': "\\textquotedbl{}"}  # fmt: skip
 
 
 def _tex(text):
@@ -173,17 +230,21 @@ def csv_text(all_tables):
     writer = csv.writer(out, lineterminator="\n")
     statistic = [f"{name} {what}" for name in names for what in ("mean", "std over seeds", "std over trainings")]
     ends = [f"{name} - retrain's {what}" for name in SCORES for what in ("mean", "low", "high")]
-    writer.writerow(["task", "net", "dataset", "protocol", "forget", "method", *SETTINGS, "set", "n", "pairs", "collapsed",
-                     *statistic, *ends, "distance", "tug of war", "faster"])  # fmt: skip
+    writer.writerow(["task", "net", "dataset", "folder", "protocol", "images", "forget", "method", *SETTINGS, "set", "n", "pairs",
+                     "collapsed", "unchanged", *statistic, *ends, "distance", "tug of war", "faster"])  # fmt: skip
     for key, sections in all_tables.items():
+        images = "validation" if key.validation else "test"
+        about = [key.task, key.net, key.dataset, key.folder, key.protocol, images]
         for forgotten, rows in sections.items():
             for row in rows:
                 config = row.runs[0]["config"] if row.runs else {"set": {}}
-                own = " ".join(f"{name}={value}" for name, value in config["set"].items())
+                given = " ".join(f"{name}={value}" for name, value in config["set"].items())
+                settings = [config.get(name) for name in SETTINGS]
                 values = [v for name in names for v in row.values.get(name, (None,) * 3)]
                 values += [v for name in SCORES for v in row.gaps.get(name, (None,) * 3)]
-                writer.writerow([*key, forgotten, row.method, *[config.get(k) for k in SETTINGS], own, len(row.runs), row.pairs,
-                                 row.collapsed, *values, row.distance, row.tug_of_war, row.speed_up])  # fmt: skip
+                counts = [len(row.runs), row.pairs, row.collapsed, row.unchanged]
+                goals = [row.distance, row.tug_of_war, row.speed_up]
+                writer.writerow([*about, forgotten, row.method, *settings, given, *counts, *values, *goals])
     return out.getvalue()
 
 
@@ -194,23 +255,46 @@ def main(argv=None):
     args = flags.parse_args(argv)
     if args.html is not None:
         page.check_page(args.html)
-    folder, all_tables = Path(args.results), tables(records.read_all(args.results))
+    folder = Path(args.results)
+    all_tables = tables(records.read_all(folder))
     text = markdown(all_tables)
     for name, content in (("report.md", text), ("report.tex", latex(all_tables)), ("report.csv", csv_text(all_tables))):
-        write_whole(folder / name, content.encode())
+        write_whole(folder / name, encoded(content))
     pictures = {}
-    for key, sections in all_tables.items():
-        title = title_of(key, sections)
-        for name, figure in plots.figures(key, sections).items():
-            path = folder / f"report-{'-'.join(key)}-{name}"
-            pictures.setdefault(title, []).append(panels.saved(figure, "png"))
-            write_whole(path.with_name(path.name + ".png"), pictures[title][-1])
-            write_whole(path.with_name(path.name + ".pdf"), panels.saved(figure, "pdf"))
+    for title, name, figure in progress(drawings(all_tables), "drawing figures"):
+        pictures.setdefault(title, []).append(panels.saved(figure, "png"))
+        write_whole(folder / f"{name}.png", pictures[title][-1])
+        write_whole(folder / f"{name}.pdf", panels.saved(figure, "pdf"))
+    if args.html is not None:
+        write_whole(args.html, encoded(page.page(blocks(all_tables), pictures)))
     print(text)
     print(f"tables: {folder}/report.md, .tex, .csv; figures: {folder}/report-*.png, .pdf")
     if args.html is not None:
-        write_whole(args.html, page.page(blocks(all_tables), pictures).encode())
         print(f"page:   {args.html}")
+
+
+def drawings(all_tables):
+    """Yields (title of the table, file name without its ending, figure), one at a time."""
+    folders = {}
+    for key in all_tables:
+        folders.setdefault(key._replace(folder=""), set()).add(key.folder)
+    for key, sections in all_tables.items():
+        words = [key.task, key.net, key.dataset, key.protocol, *["validation"] * key.validation]
+        if len(folders[key._replace(folder="")]) > 1:
+            words.append(file_word(key.folder))
+        for name, figure in plots.figures(key, sections).items():
+            yield title_of(key), f"report-{'-'.join(words)}-{name}", figure
+
+
+def file_word(folder):
+    """A folder's name as a part of a file's name; another one for every folder."""
+    word = re.sub(r"[^\w-]", "_", folder, flags=re.ASCII)[:40]
+    return word if word == folder else f"{word}-{sha256(encoded(folder))[:6]}"
+
+
+def encoded(text):
+    """A text as the bytes of a file; a file name's bytes that are no UTF-8 as their numbers."""
+    return text.encode(errors="backslashreplace")
 
 
 if __name__ == "__main__":

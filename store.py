@@ -11,6 +11,7 @@ import torch
 import ssd
 from common import progress, sha256
 from files import Claim, read_tensors, write_tensors
+from gradients import at_least_float32
 
 TOGETHER_BYTES = 4e9  # of I_Ds taken in one pass, or a quarter of what a GPU has free
 
@@ -62,7 +63,7 @@ def importances(model, requests, measure, per_sample):
     groups = {}
     for batch, numbers in users.values():
         groups.setdefault(tuple(numbers), []).append(batch)
-    totals = [{name: torch.zeros_like(p) for name, p in model.named_parameters()} for _ in requests]
+    totals = [{name: at_least_float32(torch.zeros_like(p)) for name, p in model.named_parameters()} for _ in requests]
     outputs = []
     with progress(None, "I_D", len(users)) as bar, nullcontext() if per_sample else _listening(model, outputs):
         for numbers, found in groups.items():

@@ -6,7 +6,8 @@ first is the ± of a row, the second a ± of its own, the third a row of its own
 
 import math
 import statistics
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import NamedTuple
 
 from scipy import stats
@@ -16,7 +17,11 @@ import records
 SCORES = {"D_r %": "RetainTestAcc", "D_f %": "Df", "MIA %": "MIA"}
 TASKS = {"full_class": "Forget one class", "sub_class": "Forget one sub-class", "random": "Forget random images",
          "corrupted": "Heal corrupted training data"}  # fmt: skip
+AVERAGED = {"full_class": "classes", "sub_class": "sub-classes"}  # over what a task's tables average
 SETTINGS = ("b", "alpha", "lambda", "importance", "numerics")
+ALWAYS_COMPARED = (*SETTINGS, "data", "after", "weights")  # the others are hyper-parameters
+NOT_RECORDED = "hyper-parameters"  # a setting of its own where an older record lacks them
+OLD_TOLERANCE = 1e-4  # scikit-learn's default, by which MIA was fitted before records named one
 FIRST = {"retrain": 0, "baseline": 1}  # the rest by name
 
 
@@ -34,6 +39,7 @@ class Row:
 
     label: str
     method: str
+    settings: dict  # {name: text}
     runs: tuple  # records, of one training seed or several
     values: dict  # {column: Spread}: D_r %, D_f %, MIA %, attack %, seconds, I_D s, selected %
     deterministic: bool  # no score but ZRF depends on the unlearning seed
@@ -43,6 +49,7 @@ class Row:
     tug_of_war: float | None  # mean over runs of (1 - |D_r gap|) (1 - |D_f gap|) (1 - |test gap|), 0 to 1
     speed_up: float | None  # retrain's seconds over the method's, over the same pairs
     collapsed: int
+    unchanged: int  # runs that were to forget and have left D_f within a point of the baseline's
 
 
 def spread(values_by_training):
@@ -62,6 +69,17 @@ def interval(differences):
     return mean, mean - half, mean + half
 
 
+class Table(NamedTuple):
+    """What the runs of one table share."""
+
+    task: str
+    net: str
+    dataset: str
+    protocol: str
+    validation: bool  # scored on images parted from the training images, and not on test images
+    folder: str  # the name of a folder of images, empty for other data sets
+
+
 class Variant(NamedTuple):
     """Runs that differ in their seeds alone."""
 
@@ -74,25 +92,61 @@ class Variant(NamedTuple):
 
 
 def tables(found):
-    """{(task, net, dataset, protocol): {forgotten: [Row, ...]}}; a method that a class lacks has a Row without runs."""
+    """{Table: {forgotten: [Row, ...]}}; a method that a class lacks has a Row without runs.
 
-    def trained(record):
-        return tuple(record["config"][name] for name in ("net", "dataset", "train_seed"))
-
+    found: records. Tables of trials on validation images come last. Of one run that is there twice
+    the record counts whose MIA was fitted more finely, then the later one.
+    """
     networks, runs, groups = {}, {}, {}
     for record in found:
-        networks.setdefault(trained(record), set()).add(record["weights_hash"])
-    for record in sorted(found, key=lambda record: [*TASKS, record["task"]].index(record["task"])):
-        config, mine = record["config"], settings(record)
-        if len(networks[trained(record)]) > 1:
-            mine["weights"] = record["weights_hash"][:6]
-        table = record["task"], config["net"], config["dataset"], config["protocol"]
-        kind = table, config["forget"], config["method"], tuple(mine.items())
-        runs.setdefault(kind, {})[config["train_seed"], config["seed"]] = record  # one run counts once
-    for (table, forgotten, method, mine), by_seeds in runs.items():
-        groups.setdefault(table, {}).setdefault(forgotten, []).append(Variant(method, dict(mine), by_seeds))
-    return {table: _with_missing({name: _rows(variants, _goals(variants, sections)) for name, variants in sections.items()})
-            for table, sections in groups.items()}  # fmt: skip
+        networks.setdefault(_training_of(record), set()).add(record["weights_hash"])
+    for record in sorted(found, key=_place_of_table):
+        config, texts = record["config"], settings(record)
+        if len(networks[_training_of(record)]) > 1:
+            texts["weights"] = record["weights_hash"][:6]
+        kind = _table_of(record), config["forget"], config["method"], tuple(texts.items())
+        by_seeds = runs.setdefault(kind, {})
+        seeds = config["train_seed"], config["seed"]
+        if seeds not in by_seeds or _newness(record) >= _newness(by_seeds[seeds]):
+            by_seeds[seeds] = record
+    for (table, forgotten, method, texts), by_seeds in runs.items():
+        sections = groups.setdefault(table, {})
+        sections.setdefault(forgotten, []).append(Variant(method, dict(texts), by_seeds))
+    return {table: _with_missing(_rows_of(sections)) for table, sections in groups.items()}
+
+
+def _table_of(record):
+    config = record["config"]
+    return Table(
+        task=record["task"],
+        net=config["net"],
+        dataset=config["dataset"],
+        protocol=config["protocol"],
+        validation=config.get("validation", False),
+        folder=Path(config["data"]).name if config["dataset"] == "Folder" else "",
+    )
+
+
+def _place_of_table(record):
+    table = _table_of(record)
+    return table.validation, [*TASKS, table.task].index(table.task)
+
+
+def _training_of(record):
+    """What tells one trained network from another: where it is the same, one network is expected."""
+    return _table_of(record), record["config"]["train_seed"], forgotten_before(record)
+
+
+def _newness(record):
+    return -mia_tolerance(record), record.get("date", "")
+
+
+def _rows_of(sections):
+    """{forgotten: rows} of {forgotten: variants}."""
+    rows = {}
+    for forgotten, variants in sections.items():
+        rows[forgotten] = _rows(variants, _goals(variants, sections))
+    return rows
 
 
 def _goals(variants, sections):
@@ -111,12 +165,31 @@ def corrupted(record):
     return (f"{config['corrupt_count']} {config['corruption']}", config["known_share"]) if "corruption" in config else (None, None)
 
 
+def forgotten_before(record):
+    """What the network had forgotten before this run, as a text; empty where it had nothing."""
+    return ", ".join(earlier["forget"] for earlier in record.get("forgotten_before", []))
+
+
+def mia_tolerance(record):
+    """The tolerance at which the fit of the membership inference attack stopped."""
+    return record["config"].get("mia", {}).get("tol", OLD_TOLERANCE)
+
+
 def settings(record):
     """What sets two rows of one method apart, as texts; training seeds do not, another network by the same seed does."""
     config = record["config"]
-    own = {name: _text(value) for name, value in config["set"].items()}
-    data = record["data_hash"][:6] + record.get("test_hash", "")[:6]
-    return {**{name: _text(config[name]) for name in SETTINGS}, "data": data, **own}
+    texts = {name: _text(config[name]) for name in SETTINGS}
+    texts["data"] = record["data_hash"][:6] + record.get("test_hash", "")[:6]
+    if earlier := forgotten_before(record):
+        texts["after"] = earlier
+    if config["method"] == "baseline":  # doing nothing has no hyper-parameters
+        return texts
+    if "hyperparameters" not in config:
+        texts[NOT_RECORDED] = "not recorded"
+    for name, value in config.get("hyperparameters", config["set"]).items():
+        if name != "batch_size" or value != config["b"]:
+            texts[name] = _text(value)
+    return texts
 
 
 def _text(value):
@@ -128,14 +201,32 @@ def _rows(variants, goals):
         config = variant.any_run()["config"]
         return FIRST.get(variant.method, 2), variant.method, *[config[k] or 0 for k in ("b", "alpha", "lambda")]
 
-    rows = []
-    for variant in sorted(variants, key=place):
-        mine, own = variant.settings, variant.any_run()["config"]["set"]
-        others = [other.settings for other in variants if other.method == variant.method]
-        differing = {k for other in others for k in {**mine, **other} if mine.get(k) != other.get(k)}
-        said = ", ".join(f"{k} {v}" for k, v in mine.items() if k in differing or k in own)
-        rows.append(_row(f"{variant.method} ({said})" if said else variant.method, variant, variants, goals))
-    return rows
+    ordered = sorted(variants, key=place)
+    return [_row(_label(variant, variants), variant, variants, goals) for variant in ordered]
+
+
+def _label(variant, variants):
+    """The method with those settings that differ between its rows or were given with -set."""
+    differing = set()
+    for other in variants:
+        if other.method == variant.method:
+            differing |= _differing(variant.settings, other.settings)
+    given = set(variant.any_run()["config"]["set"])
+    named = differing | given
+    told = [f"{name} {text}" for name, text in variant.settings.items() if name in named]
+    return f"{variant.method} ({', '.join(told)})" if told else variant.method
+
+
+def _differing(mine, other):
+    """The names of the settings by which two rows differ.
+
+    Hyper-parameters that one of them has not recorded count as one name.
+    """
+    if (NOT_RECORDED in mine) == (NOT_RECORDED in other):
+        names = {*mine, *other}
+    else:
+        names = {*ALWAYS_COMPARED, NOT_RECORDED}
+    return {name for name in names if mine.get(name) != other.get(name)}
 
 
 def _row(label, variant, variants, goals):
@@ -144,12 +235,14 @@ def _row(label, variant, variants, goals):
     pairs = [(record, goal) for record in once for goal in _others("retrain", record, goals, any_seed=deterministic)]
     gaps = {name: [run["scores"][score] - goal["scores"][score] for run, goal in pairs] for name, score in SCORES.items()}
     return Row(
-        label=label, method=variant.method, runs=tuple(runs.values()), values=_values(runs), deterministic=deterministic,
+        label=label, method=variant.method, settings=variant.settings,
+        runs=tuple(runs.values()), values=_values(runs), deterministic=deterministic,
         gaps={name: interval(values) for name, values in gaps.items() if values}, pairs=len(pairs),
         distance=statistics.fmean(abs(value) for values in gaps.values() for value in values) if pairs else None,
         tug_of_war=statistics.fmean(_tug_of_war(*pair) for pair in pairs) if pairs else None,
         speed_up=_speed_up(pairs, runs.values() if deterministic else [run for run, _ in pairs]) if pairs else None,
         collapsed=sum(bool(_collapse(record, variants)) for record in runs.values()),
+        unchanged=sum(bool(_unchanged(record, variants)) for record in runs.values()),
     )  # fmt: skip
 
 
@@ -164,19 +257,55 @@ def _speed_up(pairs, runs):
 
 
 def _others(method, record, variants, any_seed):
-    """The method's records by the same network, data, batch size and numerics, by the same unlearning seed or by any."""
+    """The method's records by the same network, data, batch size and numerics, of one seed or of any.
+
+    Where the method was run with several settings, those count where nothing was set, and of these
+    the ones whose hyper-parameters are recorded.
+    """
     mine, config = settings(record), record["config"]
-    return [other for variant in variants for (training, seed), other in variant.runs.items()
-            if variant.method == method and training == config["train_seed"] and (any_seed or seed == config["seed"])
-            and other["weights_hash"] == record["weights_hash"]
-            and all(variant.settings[k] == mine[k] for k in ("b", "data", "numerics"))]  # fmt: skip
+    by_rank = {}
+    for variant in variants:
+        shared = all(variant.settings[name] == mine[name] for name in ("b", "data", "numerics"))
+        if variant.method != method or not shared:
+            continue
+        rank = bool(variant.any_run()["config"]["set"]), NOT_RECORDED in variant.settings
+        for (training, seed), other in variant.runs.items():
+            same_seeds = training == config["train_seed"] and (any_seed or seed == config["seed"])
+            if same_seeds and other["weights_hash"] == record["weights_hash"]:
+                by_rank.setdefault(rank, []).append(other)
+    return by_rank[min(by_rank)] if by_rank else []
 
 
 def _collapse(record, variants):
-    baseline = _others("baseline", record, variants, any_seed=record["task"] in ("full_class", "sub_class"))
-    retrain = _others("retrain", record, variants, any_seed=False)
-    goals = [found[0]["scores"][score] if found else None for found, score in ((baseline, "RetainTestAcc"), (retrain, "Df"))]
-    return records.collapse(record["task"], record["scores"], *goals) or record["collapse"]
+    original, goal = _original(record, variants), _goal(record, variants)
+    original_d_r = original["scores"]["RetainTestAcc"] if original else None
+    goal_d_f = goal["scores"]["Df"] if goal else None
+    found = records.collapse(record["task"], record["scores"], original_d_r, goal_d_f)
+    return found or record["collapse"]
+
+
+def _unchanged(record, variants):
+    """What the record says; where it is of an older version, what the baseline's record tells."""
+    if "unchanged" in record:
+        return record["unchanged"]
+    original, goal = _original(record, variants), _goal(record, variants)
+    original_d_f = original["scores"]["Df"] if original else None
+    goal_d_f = goal["scores"]["Df"] if goal else None
+    return records.unchanged(record["config"]["method"], record["scores"], original_d_f, goal_d_f)
+
+
+def _original(record, variants):
+    """The record of the network before it forgets, or None.
+
+    Where a class is forgotten it is the same for every unlearning seed.
+    """
+    any_seed = record["task"] in AVERAGED
+    return next(iter(_others("baseline", record, variants, any_seed)), None)
+
+
+def _goal(record, variants):
+    """The record of the retrain of the same seed, or None."""
+    return next(iter(_others("retrain", record, variants, any_seed=False)), None)
 
 
 def _values(runs):
@@ -210,9 +339,15 @@ def _deterministic(runs):
 def _with_missing(sections):
     labels = {row.label: row for rows in sections.values() for row in rows}
     ordered = sorted(labels.values(), key=lambda row: (FIRST.get(row.method, 2), row.method))
-    empty = {label: Row(label, row.method, (), {}, False, {}, 0, None, None, None, 0) for label, row in labels.items()}
+    empty = {label: _without_runs(row) for label, row in labels.items()}
     return {name: [{row.label: row for row in rows}.get(row.label, empty[row.label]) for row in ordered]
             for name, rows in sections.items()}  # fmt: skip
+
+
+def _without_runs(row):
+    goals = {"distance": None, "tug_of_war": None, "speed_up": None}
+    counts = {"pairs": 0, "collapsed": 0, "unchanged": 0}
+    return replace(row, runs=(), values={}, deterministic=False, gaps={}, **goals, **counts)
 
 
 def over_shares(sections):
@@ -231,7 +366,7 @@ def over_alphas(sections):
     for forgotten, rows in sections.items():
         for row in rows:
             if row.runs and row.runs[0]["config"]["alpha"]:  # 0 has no place on a logarithmic axis
-                own = {k: v for k, v in settings(row.runs[0]).items() if k not in ("alpha", "data")}
+                own = {k: v for k, v in row.settings.items() if k != "alpha"}
                 found.setdefault((row.method, *own.values()), {}).setdefault(forgotten, []).append(row)
     series = {key: {name: rows for name, rows in by_name.items() if len(rows) > 3}
               for key, by_name in sorted(found.items(), key=lambda item: (item[0][0] != "ssd", *item[0]))}  # fmt: skip

@@ -2,46 +2,52 @@
 
     ./my_grid.sh | python sweep.py [--jobs 2 | --gpus 0,1,2,3 --jobs-per-gpu 2 | --ray ADDRESS] [--dry-run] [--retries 1]
 
-Each line is a script of this folder with its flags (python in front or not): `forget_random_main.py -net ...`. Processes
-that stay call the scripts' main(), so that imports, data, network and I_D are paid once per process. Networks that are
-missing are trained first. Several GPUs and clusters need Ray (requirements-cluster.txt). A run that fails is reported at
-the end, exit code 1, and the rest is finished. Killed at any moment, the same sweep goes on; two sweeps of one grid share it.
+Each line is a script of this folder with its flags (with python before it or not): `forget_random_main.py -net ...`.
+Processes that stay call the scripts' main(), so that imports, data, network and I_D are paid once per process. Networks that
+are missing are trained first. Several GPUs and clusters need Ray (requirements-cluster.txt). A line that is wrong is reported
+before any work, a run that fails at the end; the rest is finished, and the exit code is 1. Killed at any moment, the same
+sweep goes on; two sweeps of one grid share it.
 """
+
+import threads  # noqa: F401 (before torch)
 
 import math
 import os
-import shlex
 import statistics
 import sys
 import time
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, wait
-from pathlib import Path
 
 import planning
 import workers
 from common import CannotWrite, UserError, parser, run_script
-from processes import Processes, interrupts_noted, visible
+from processes import Processes, gpus_here, interrupts_held, interrupts_noted, visible
 
 AGAIN = 2  # seconds until a run that another process is at is looked at again
 
 
 def main(argv=None):
     args = arguments(argv)
-    commands = [_parsed(line) for line in sys.stdin if line.strip() and not line.lstrip().startswith("#")]
+    lines = planning.read_lines(sys.stdin)
     if args.dry_run:
-        return planning.dry_run(planning.plan(commands))
-    gpu = any("-gpu" in argv for _, argv in commands)
+        sys.exit(1 if planning.dry_run(planning.plan(lines)) else 0)
+    gpu = any("-gpu" in line.argv for line in lines)
     if not gpu and (args.gpus or args.jobs_per_gpu > 1):
-        raise UserError("--gpus and --jobs-per-gpu are for lines with -gpu, and there is none; leave them away, or take --jobs")
+        raise UserError("--gpus and --jobs-per-gpu are for lines with -gpu, and no line has it; omit them, or take --jobs")
     if args.gpus:
         os.environ["CUDA_VISIBLE_DEVICES"] = visible(args.gpus)
+        if gpus_here() < len(args.gpus):
+            raise UserError(
+                f"--gpus {','.join(args.gpus)}: CUDA finds {gpus_here()} of these GPUs here; "
+                "nvidia-smi lists them, and they are numbered from 0"
+            )
     if args.ray or len(args.gpus) > 1:
         from cluster import Cluster
 
         places = Cluster(args.ray, len(args.gpus), args.jobs_per_gpu if gpu else 0)
     else:
         places = Processes(args.jobs_per_gpu if args.gpus else args.jobs)
-    failed = Sweep(places, args.retries).run(commands)
+    failed = Sweep(places, args.retries).run(lines)
     for line in failed:
         print(f"failed: {line}", file=sys.stderr)
     if failed:
@@ -61,23 +67,11 @@ def arguments(argv):
     if not all(gpu.isdecimal() for gpu in args.gpus) or len(set(args.gpus)) < len(args.gpus):
         raise UserError(f"--gpus {','.join(args.gpus)}: GPUs are named by their numbers, each once, as in --gpus 0,1")
     if (bool(args.gpus), bool(args.ray), args.jobs != 1).count(True) > 1:
-        raise UserError("take one of --jobs, --gpus and --ray; --jobs-per-gpu goes with the latter two")
+        raise UserError("take one of --jobs, --gpus and --ray; --jobs-per-gpu goes with --gpus and --ray")
     for flag, value, least in (("jobs", args.jobs, 1), ("jobs-per-gpu", args.jobs_per_gpu, 1), ("retries", args.retries, 0)):
         if value < least:
             raise UserError(f"--{flag} {value}: it must be at least {least}")
     return args
-
-
-def _parsed(line):
-    try:
-        words = shlex.split(line)
-    except ValueError as error:
-        raise UserError(f"cannot read the line {line.strip()!r}: {error}") from error
-    words = words[1:] if words[0].startswith("python") else words
-    script = Path(words[0]).stem if words else ""
-    if script not in workers.SCRIPTS:
-        raise UserError(f"{line.strip()!r} is none of {', '.join(workers.SCRIPTS)}; each line is one of these with its flags")
-    return script, words[1:]
 
 
 class Sweep:
@@ -88,21 +82,23 @@ class Sweep:
         self.waiting, self.idle = [], []
         self.running = {}  # future -> (worker, its job, or None while the worker starts)
         self.done, self.failed, self.past, self.bad_starts = 0, [], {}, 0
+        self.wrong = []  # jobs that cannot run, known before any work
 
-    def run(self, commands):
-        """All of them, in order as far as they need not wait for a network; returns what failed, a line each."""
+    def run(self, lines):
+        """All of them, in order as far as they need not wait for a network; returns what failed, a line each.
+
+        lines: planning.Lines, or (script, argv). UserError where all of them are wrong.
+        """
         with interrupts_noted() as stop:
-            self.run_all(commands, stop)
+            self.run_all(lines, stop)
         print(f"{self.done} of {self.total} runs done")
-        return self.failed
+        return [*planning.mistakes_in_words(self.wrong), *self.failed]
 
-    def run_all(self, commands, stop):
+    def run_all(self, lines, stop):
         """What `run` does; KeyboardInterrupt once `stop` holds something."""
         try:
-            self.open_workers(len(commands))  # they start while we plan
-            self.waiting = planning.plan(commands)
-            self.total, self.stuck_since = len(self.waiting), time.monotonic()
-            self.past = {job.kind: [job.seconds] for job in self.waiting if job.seconds is not None}
+            self.open_workers(len(lines))  # they start while we plan
+            self.plan(lines, stop)
             while self.waiting or any(job for _, job in self.running.values()):
                 self.open_workers(len(self.waiting))
                 self.start_jobs()
@@ -119,25 +115,44 @@ class Sweep:
         finally:
             self.places.end()
 
+    def plan(self, lines, stop):
+        """Set aside what cannot run, and say so; the rest waits."""
+        jobs = planning.plan(lines, stop, self.places.gpu_mistake)
+        planning.refuse_if_all_wrong(jobs)
+        self.waiting = [job for job in jobs if not job.mistake]
+        self.wrong = [job for job in jobs if job.mistake]
+        for text in planning.mistakes_in_words(self.wrong):
+            print(f"wrong: {text}", file=sys.stderr, flush=True)
+        self.total, self.stuck_since = len(jobs), time.monotonic()
+        self.past = {job.kind: [job.seconds] for job in self.waiting if job.seconds is not None}
+
     def say_if_stuck(self):
         """Once, where for half a minute no worker has found a place to start."""
         if self.idle or any(job for _, job in self.running.values()):
             self.stuck_since = time.monotonic()
         elif time.monotonic() - self.stuck_since > 30:
             self.stuck_since = math.inf
-            print("no worker has started yet: is a node free, and large enough?", file=sys.stderr)
+            print(
+                "no worker has started for 30 s: this machine is busy, or no node of the cluster is free and large enough",
+                file=sys.stderr,
+            )
 
     def open_workers(self, wanted):
         busy = sum(job is not None for _, job in self.running.values())
         for _ in range(min(self.places.count(), busy + wanted) - len(self.running) - len(self.idle)):
             try:
-                worker = self.places.open()
-                self.running[worker.submit(os.getpid)] = worker, None
+                with interrupts_held():
+                    worker = self.places.open()
+                    self.running[worker.submit(os.getpid)] = worker, None
             except OSError as error:
-                raise UserError(f"no process can be started ({error.strerror}); make room in memory and on the disk") from error
+                raise UserError(
+                    f"no process can be started ({error.strerror or error}); free memory and disk, or take fewer --jobs"
+                ) from error
 
     def start_jobs(self):
-        making = {job.makes for job in [*self.waiting, *(job for _, job in self.running.values() if job)] if job.makes}
+        making = set()
+        for job in [*self.waiting, *(job for _, job in self.running.values() if job)]:
+            making.update(job.products)
         for job in list(self.waiting):
             if not self.idle:
                 break
@@ -202,14 +217,28 @@ class Sweep:
     def status(self):
         """Where the sweep stands, in brackets."""
         running = [job for _, job in self.running.values() if job]
-        failed = [f"{len(self.failed)} failed"] * bool(self.failed)
-        parts = [f"{self.done} of {self.total} done", *failed, f"{len(running)} running"]
-        left, known = [*running, *self.waiting], {kind: statistics.median(values) for kind, values in self.past.items()}
-        if left and known:
-            usual = statistics.mean(known.values())
-            seconds = sum(known.get(job.kind, usual) for job in left) / min(len(left), max(1, self.places.count()))
-            parts.append(f"about {planning.span(seconds)} left")
+        failed = len(self.failed) + len(self.wrong)
+        parts = [f"{self.done} of {self.total} done"]
+        if failed:
+            parts.append(f"{failed} failed")
+        parts.append(f"{len(running)} running")
+        if time_left := self.time_left([*running, *self.waiting]):
+            parts.append(time_left)
         return f"[{', '.join(parts)}]"
+
+    def time_left(self, jobs):
+        """How long the jobs take, in words; empty where no run of their kind tells.
+
+        A job whose record is there already takes no time worth counting.
+        """
+        usual = {kind: statistics.median(values) for kind, values in self.past.items()}
+        left = [job for job in jobs if not job.recorded]
+        known = [usual[job.kind] for job in left if job.kind in usual]
+        if not known:
+            return ""
+        at_a_time = min(len(left), max(1, self.places.count()))
+        duration = planning.span(sum(known) / at_a_time)
+        return f"about {duration} left" if len(known) == len(left) else f"more than {duration} left"
 
 
 if __name__ == "__main__":

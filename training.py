@@ -1,4 +1,11 @@
-"""The one training loop and the one inference loop."""
+"""The one training loop and the one inference loop.
+
+Where training departs from the released code in both protocols:
+
+Differs 1: A last batch of one image is dropped in a shuffled pass: BatchNorm may not be able to
+train on it.
+Differs 2: In the released pre-training the rate falls one epoch earlier than here.
+"""
 
 import copy
 import io
@@ -26,6 +33,10 @@ RECIPES = {  # (network, data set): epochs, milestones, learning rate; the publi
 }
 OTHER = {"ResNet18": (20, (8, 12, 16), 0.1), "ResNet18Slim": (20, (8, 12, 16), 0.1), "ViT": (8, (7,), 0.01)}
 
+# The optimisers' settings besides the learning rate, as a record keeps them.
+SGD = {"optimizer": "SGD", "momentum": 0.9, "weight_decay": 5e-4}
+ADAM = {"optimizer": "Adam", "betas": [0.9, 0.999], "eps": 1e-8, "weight_decay": 0.0}
+
 
 def recipe(net, dataset):
     """Pre-training's published settings as a dict: epochs, milestones, lr, warm, batch_size, numerics."""
@@ -40,13 +51,25 @@ def lr_factor(step, steps_per_epoch, warm, milestones):
 
 
 def sgd(model, lr):
-    """The optimiser of pre-training, retrain and finetune."""
-    return torch.optim.SGD(model.parameters(), lr, momentum=0.9, weight_decay=5e-4, fused=_on_gpu(model))
+    """The optimiser of pre-training, retrain and finetune: SGD as `SGD` says."""
+    momentum, decay, fused = SGD["momentum"], SGD["weight_decay"], _on_gpu(model)
+    return torch.optim.SGD(model.parameters(), lr, momentum, weight_decay=decay, fused=fused)
 
 
 def adam(model, lr):
-    """The optimiser of bad teacher, amnesiac and UNSIR."""
-    return torch.optim.Adam(model.parameters(), lr, fused=_on_gpu(model))
+    """The optimiser of bad teacher, amnesiac and UNSIR: Adam as `ADAM` says."""
+    return adam_of(model.parameters(), lr, fused=_on_gpu(model))
+
+
+def adam_of(tensors, lr, fused=None):
+    """Adam over any tensors, as `ADAM` says; fused: torch's own choice where it is None."""
+    betas, eps, decay = tuple(ADAM["betas"]), ADAM["eps"], ADAM["weight_decay"]
+    return torch.optim.Adam(tensors, lr, betas, eps, weight_decay=decay, fused=fused)
+
+
+def task_batch_size(split):
+    """Images a batch in the released scripts: 64 to forget a class or a sub-class, else 128."""
+    return 128 if split.forget_class is None else 64
 
 
 def _on_gpu(model):
@@ -57,14 +80,31 @@ def cross_entropy(model, x, y):
     return F.cross_entropy(model(x), y)
 
 
-def epochs(model, batches, optimizer, count, *, loss=cross_entropy, factor=None, what="training", keep=None):
+def epochs(
+    model,
+    batches,
+    optimizer,
+    count,
+    *,
+    loss=cross_entropy,
+    factor=None,
+    what="training",
+    keep=None,
+    clip=0.0,
+    uses_gradients=False,
+):
     """Train for `count` epochs, yielding (epochs done, mean loss) after each; the model is then in train mode.
 
     loss(model, x, y) -> scalar; factor(step) multiplies the optimiser's learning rates. With `keep`, a file: the state
     after each epoch is written there once the caller comes back for the next, and training goes on from it where it
     lies. On a CPU an interrupted training then ends with bitwise the same weights. UserError where the loss diverges.
+    clip: the largest norm that a step's gradient may have, over all parameters; 0: no limit.
+    uses_gradients: gradients that the network holds at the start are added to the first step's;
+    else they are dropped.
     """
     check_trainable(model, batches)
+    if not uses_gradients:
+        optimizer.zero_grad()
     base_lr = [group["lr"] for group in optimizer.param_groups]
     done = _resume(keep, model, optimizer) if keep else 0
     step = done * len(batches)
@@ -77,13 +117,14 @@ def epochs(model, batches, optimizer, count, *, loss=cross_entropy, factor=None,
                 for group, lr in zip(optimizer.param_groups, base_lr, strict=True):
                     group["lr"] = lr * factor(step) if factor else lr
                 value = loss(model, x, y)
-                optimizer.zero_grad()
                 value.backward()
+                if clip:
+                    torch.nn.utils.clip_grad_norm_(model.parameters(), clip)
                 optimizer.step()
+                optimizer.zero_grad()
                 total += value.detach()
                 step += 1
                 bar.update()
-            optimizer.zero_grad()
             done += 1
             mean = float(total) / len(batches)
             if not math.isfinite(mean):

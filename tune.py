@@ -1,14 +1,16 @@
 """Find a method's hyper-parameters without a test image: Optuna's TPE, by the distance to retrain on validation images.
 
-    python tune.py forget_full_class_main.py -net ResNet18 -dataset Cifar20 -forget_class rocket -method ssd -gpu \\
-        [--trials 50] [--also "-forget_class vehicle2"] [--range alpha=0.1,100] [--out tuning]
+    python tune.py forget_full_class_main.py -net ResNet18 -dataset Cifar20 -forget_class vehicle2 -method ssd -gpu \\
+        [--trials 50] [--also "-forget_class veg"] [--range alpha=0.1,100] [--out tuning]
 
-Behind the script stand its own flags. Every fifth training image is kept aside for validation (-validation): the network is
+After the script come its own flags. Every fifth training image is kept aside for validation (-validation): the network is
 pre-trained on the rest, retrained without D_f, and each trial's distance to that retrain (mean of |difference| in D_r, D_f
 and MIA, points, on those images) is what is minimised, averaged over the forget sets that --also adds. Ranges:
 methods/*.py, searched logarithmically. OUT keeps the study, an SQLite file, and a record a run: killed at any moment, the
 same command goes on. At the end stand the best values as the line to put into a script, and a plot of the trade-off.
 """
+
+import threads  # noqa: F401 (before torch)
 
 import contextlib
 import importlib
@@ -35,6 +37,9 @@ from summaries import SCORES
 COMPLETE, PRUNED, RUNNING, FAILED = TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING, TrialState.FAIL
 DIALS = {"alpha": ("-alpha", "ALPHA"), "lam": ("-lambda", "LAMBDA")}  # flag and script's table; the others are -set NAME=VALUE
 OURS = {"-set", "-results", "-validation", "-force", "-dry_run", "-wandb", "-alpha", "-lambda"}  # flags that are set here
+REFUSED = {  # flags of the scripts that make no sense here, and why
+    "-save": "every trial would write over the last one's network; forget with the best values afterwards, with -save",
+}
 
 
 def main(argv=None):
@@ -42,6 +47,8 @@ def main(argv=None):
     ranges = chosen_ranges(args.method, args.range)
     check_writable(args.out)
     persist()  # data, network and I_D are loaded once
+    for line in lines:
+        check_forget_set(script, line)
     # 1. What every trial is measured against.
     wanted = [goal(script, line) for line in lines]
     # 2. Try values.
@@ -52,8 +59,7 @@ def main(argv=None):
         while (left := args.trials - len(finished(study))) > 0:
             print(f"[{left} left] {attempt(study, script, lines, ranges, wanted)}", flush=True)
     except (optuna.exceptions.StorageInternalError, sqlalchemy.exc.DatabaseError) as error:
-        raise CannotWrite(f"{path} cannot be read or written; make room, mend its permissions, name another --out, "
-                          "or where it is damaged, remove it (records stay)") from error  # fmt: skip
+        raise unusable(path, error) from error
     finally:
         claimed.end()
     # 3. What is best.
@@ -73,16 +79,15 @@ def arguments(argv):
     args, rest = flags.parse_known_args(argv)
     script = Path(args.script).stem
     if script not in workers.SCRIPTS or script == "pretrain_model":
-        raise UserError(f"{args.script} is no forget script; name one of {', '.join(f'{name}.py' for name in workers.SCRIPTS[1:])}")
+        names = ", ".join(f"{name}.py" for name in workers.SCRIPTS[1:])
+        raise UserError(f"{args.script} is no forget script; name one of {names}")
     if args.trials < 1:
         raise UserError(f"--trials {args.trials}: it must be at least 1")
     try:
         also = [shlex.split(text) for text in args.also]
     except ValueError as error:
         raise UserError(f"--also: {error}") from error
-    once = {"-net", "-method", *OURS}.intersection(word.split("=")[0] for words in also for word in words)
-    if taken := once.union(OURS.intersection(word.split("=")[0] for word in rest)):
-        raise UserError(f"{min(taken)} is not for {'--also' if once else 'tune.py, which sets it itself'}; leave it away")
+    refuse_flags(rest, [word for words in also for word in words])
     args.method = SPELLINGS.get(args.method, args.method)
     own = ["-results", args.out, "-net", args.net, "-method", args.method, *rest, "-validation", "-wandb", "disabled"]
     lines = [own, *[[*own, *words] for words in also]]
@@ -91,13 +96,56 @@ def arguments(argv):
     return args, script, lines
 
 
+def refuse_flags(script_words, also_words):
+    """UserError where the words of a command line hold a flag that is not for tune.py, or not for --also."""
+    given = {word.split("=")[0] for word in script_words}
+    also = {word.split("=")[0] for word in also_words}
+    for flag in sorted(REFUSED.keys() & (given | also)):
+        raise UserError(f"{flag} is not for tune.py: {REFUSED[flag]}")
+    for flag in sorted(OURS & (given | also)):
+        raise UserError(f"{flag} is not for tune.py, which sets it itself; omit it")
+    for flag in sorted({"-net", "-method"} & also):
+        raise UserError(f"{flag} is not for --also, which names a further forget set; omit it there")
+
+
+def check_forget_set(script, line):
+    """UserError where the data, the forget set in them or a checkpoint that is named are not there.
+
+    Said before any training; the data stay loaded for the runs.
+    """
+    jobs = planning.plan([(script, goal_line(script, line))])
+    for job in jobs:
+        if job.mistake:
+            raise UserError(job.mistake)
+    args = script_flags("", planning.task_of(script), line)
+    if len(jobs) > 1:  # the network is still to be trained
+        args.weight_path = None
+    importlib.import_module(script).split_of(args)
+
+
+def unusable(path, error):
+    """The CannotWrite for a study's file that SQLite cannot use."""
+    while error.__cause__ or error.__context__:  # SQLite's own words are the innermost
+        error = error.__cause__ or error.__context__
+    reason = str(error)
+    if "not a database" in reason or "malformed" in reason:
+        way_out = "it is damaged: remove it, and the search starts again (records stay)"
+    elif "full" in reason:
+        way_out = "make room, and the same command goes on"
+    elif "readonly" in reason or "unable to open" in reason:
+        way_out = "make it writable, or name another folder with --out"
+    else:
+        way_out = "name another folder with --out, on a local disk if this is a network's"
+    return CannotWrite(f"{path} cannot be used ({reason}); {way_out}")
+
+
 def chosen_ranges(method, texts):
     """{hyper-parameter: (low, high)}."""
     if method not in METHODS:
-        raise UserError(f"-method {method}: there is none such; the methods are {', '.join(METHODS)}")
+        raise UserError(f"-method {method}: there is no such method; the methods are {', '.join(METHODS)}")
     if not RANGES[method]:
         tunable = ", ".join(name for name, ranges in RANGES.items() if ranges)
-        raise UserError(f"{method} has nothing to be tuned; methods that have: {tunable}")
+        raise UserError(f"{method} has nothing to tune; methods that have: {tunable}")
     ranges = dict(RANGES[method])
     for text in texts:
         name, _, ends = text.partition("=")
@@ -131,11 +179,18 @@ def goal(script, line):
 
     The network that all trials start from is pre-trained before it, where it is missing.
     """
-    line = [*line, "-method", "retrain", *["-known_share", "1"] * (script == "forget_corrupted_main")]  # the last one counts
-    for job in planning.plan([(script, line)]):
+    for job in planning.plan([(script, goal_line(script, line))]):
         print(job, flush=True)
         record = run(job.script, job.argv)
     return record
+
+
+def goal_line(script, line):
+    """The command line of what all trials of a forget set are measured against."""
+    line = [*line, "-method", "retrain"]  # of a flag that is given twice the last one counts
+    if script == "forget_corrupted_main":
+        line += ["-known_share", "1"]
+    return line
 
 
 def tried(script, line, values, goal):

@@ -36,13 +36,13 @@ def begin(folder, captured, gpu=False):
 
     gpu: RuntimeError where there is none that can be used, so that a broken node takes no runs.
     """
+    if parent := multiprocessing.parent_process():
+        threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+        _end_at_interrupt()
     os.chdir(folder)
     persist()
     plain_warnings()
     keep_memory()
-    if parent := multiprocessing.parent_process():
-        threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
-        signal.signal(signal.SIGINT, lambda *_: os._exit(130))
     if captured:
         os.environ["TQDM_DISABLE"] = "1"  # several bars would overwrite each other
     else:
@@ -54,6 +54,13 @@ def begin(folder, captured, gpu=False):
     if gpu and not importlib.import_module("torch").cuda.is_available():
         raise RuntimeError("CUDA finds no GPU that can be used")
     importlib.import_module("records").commit()  # of the code that this process runs, whatever the folder holds later
+
+
+def _end_at_interrupt():
+    """Let Ctrl-C end this process at once and silently, also one that came before (interrupts_held)."""
+    signal.signal(signal.SIGINT, lambda *_: os._exit(130))
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
 def _end_with(parent):

@@ -7,6 +7,8 @@ collected at batch size 1, every score is a pass of its own, I_D is computed for
 for readability; it shares no code with the project. What is computed is the paper's reading, so that results can be compared.
 """
 
+import threads  # noqa: F401 (before torch)
+
 import copy
 import json
 import math

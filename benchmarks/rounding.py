@@ -6,6 +6,8 @@ For every class: SSD in fp32 and in the other arithmetic from the same weights. 
 one of the two alone, as a share of those selected by either, and how far D_r, D_f and MIA move, in points.
 """
 
+import threads  # noqa: F401 (before torch)
+
 import argparse
 import copy
 import statistics

@@ -7,6 +7,8 @@ measurement is a process of its own, the plain way and ours taking turns; the ra
 the median ratio, the least and the greatest of n, seconds and peak memory of both, and how far the results are apart.
 """
 
+import threads  # noqa: F401 (before torch)
+
 import argparse
 import json
 import os
@@ -176,7 +178,7 @@ def one_class(place, args, classes=1, methods=("baseline", "ssd")):
     """Baseline and SSD for one class as whole runs: processes of the plain way against a sweep that finds nothing computed."""
     import torch
 
-    checkpoint = place / "checkpoints" / f"{NET}-Folder-seed0.safetensors"
+    checkpoint = place / "checkpoints" / f"{NET}-Folder-data-seed0.safetensors"
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
 
     def slow():
@@ -250,7 +252,7 @@ def _networks(place, args, count=None):
     from benchmarks import plain
 
     train = _images(place, args)
-    checkpoint = place / "checkpoints" / f"{NET}-Folder-seed0.safetensors"
+    checkpoint = place / "checkpoints" / f"{NET}-Folder-data-seed0.safetensors"
     ours = _there(models.load(checkpoint, NET, train)[0], args)
     numerics.compute_in(ours, args.numerics)
     data = plain.decoded(f"{place}/data/train")

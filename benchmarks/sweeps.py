@@ -6,6 +6,8 @@ Baseline, SSD (three alphas) and LFSSD on the ten digits with the demo's network
 is timed before, between the two halves of the processes, and after them.
 """
 
+import threads  # noqa: F401 (before torch)
+
 import argparse
 import json
 import os

@@ -10,7 +10,9 @@
 # Stopped at any moment, the same command goes on.
 source "$(dirname "$0")/../MAIN_run_experiments.sh"
 source "$(dirname "$0")/first_images.sh"
-DATA=${1:?where are the images? experiments/cifar10_jpeg.sh DIR}
+[ $# = 1 ] || fail "where are the images? experiments/cifar10_jpeg.sh DIR"
+DATA=$1
+needs_images "$DATA"
 SIZE=${SIZE:-small} FLAGS="-wandb disabled"
 net=ResNet18Slim gpu="" trainings=(0) random_seeds="0 1 2" class_seeds=0 classes=(automobile cat ship)
 case $SIZE in
@@ -19,12 +21,12 @@ case $SIZE in
   small) ;;
   full) net=ResNet18 gpu=" -gpu" trainings=(0 1 2) random_seeds="0 1 2 3 4" class_seeds="0 1 2"
     classes=(airplane automobile bird cat deer dog frog horse ship truck) ;;
-  *) echo "SIZE is fifth, small or full, not $SIZE" >&2; exit 2 ;;
+  *) fail "SIZE=$SIZE: it is fifth, small or full" ;;
 esac
 
 grid() { # protocol
   local training class
-  COMMON="-data $(printf %q "$DATA") -protocol $1$gpu" RESULTS=results/cifar10-jpeg-$SIZE
+  COMMON="-data $(quoted "$DATA") -protocol $1$gpu" RESULTS=results/cifar10-jpeg-$SIZE
   for training in "${trainings[@]}"; do
     pretrain $net Folder -seed "$training"
     forget random $net Folder "-forget_perc $FORGET_PERC -train_seed $training" "$random_seeds"

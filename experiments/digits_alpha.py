@@ -9,6 +9,8 @@ the others. Distance: mean of |D_f - retrain's| and |D_r - retrain's|. No test i
 docs/digits_alpha-*.json and, for Digits, docs/digits_alpha.png.
 """
 
+import threads  # noqa: F401 (before torch)
+
 import copy
 import json
 import sys

@@ -8,6 +8,8 @@ Prints how much is selected, how much of it is what order by class selects too (
 same numbers go to docs/order-{net}-{dataset}-{class}.json.
 """
 
+import threads  # noqa: F401 (before torch)
+
 import copy
 import json
 import sys

@@ -7,9 +7,11 @@
 # The 20-epoch recipe. Dampening runs with two seeds (of which part is known), retrain with one. About half an hour on two CPU cores.
 source "$(dirname "$0")/../MAIN_run_experiments.sh"
 source "$(dirname "$0")/first_images.sh"
+[ $# = 1 ] || fail "where are the images? experiments/poison.sh DIR"
+needs_images "$1"
 small=${SMALL:-data/cifar10-small}
 first_images "$1" "$small" train:1000 test:200
-COMMON="-data $(printf %q "$small")" FLAGS="-wandb disabled" RESULTS=results/poison
+COMMON="-data $(quoted "$small")" FLAGS="-wandb disabled" RESULTS=results/poison
 poison="-corruption patch -corrupt_count 500"
 pretrain ResNet18Slim Folder "$poison"
 for share in 0.002 0.01 0.1 0.5 1; do # the first: one image

@@ -7,6 +7,10 @@ into `notes`, a dict, where it takes one. RANGES: within which tune.py searches;
 """
 
 import importlib
+import inspect
+import typing
+
+from methods import bad_teacher, jit, ntk, scrub, unsir
 
 NAMES = ("baseline", "retrain", "finetune", "bad_teacher", "amnesiac", "unsir", "fisher", "ntk", "ssd", "lfssd", "assd", "alfssd",
          "potion", "jit", "scrub", "salun", "neggrad_plus", "l1_sparse")  # fmt: skip
@@ -15,3 +19,48 @@ METHODS = {name: module.unlearn for name, module in MODULES.items()}
 RANGES = {name: module.RANGES for name, module in MODULES.items()}
 # names in the released scripts
 SPELLINGS = {"ssd_tuning": "ssd", "blindspot": "bad_teacher", "UNSIR": "unsir", "FisherForgetting": "fisher", "NTK": "ntk"}
+# where a default depends on the network, the task or another choice: (model, split, batch size, chosen) -> {name: value}
+DEFAULTS = {
+    "bad_teacher": bad_teacher.defaults,
+    "jit": jit.defaults,
+    "ntk": ntk.defaults,
+    "scrub": scrub.defaults,
+    "unsir": unsir.defaults,
+}
+# where the released code scores a method otherwise: protocol -> keyword arguments of metrics.score
+SCORING = {"bad_teacher": bad_teacher.scoring, "unsir": unsir.scoring}
+OPTIMIZERS = {name: module.OPTIMIZER for name, module in MODULES.items()}
+
+
+def settable(method):
+    """{name: parameter} of what -set takes for a method."""
+    parameters = inspect.signature(METHODS[method]).parameters.values()
+    return {parameter.name: parameter for parameter in parameters if kind_of(parameter)}
+
+
+def kind_of(parameter):
+    """What -set takes for a parameter of a method: int, float, or one of some words; None where the run gives it."""
+    choices = typing.get_args(parameter.annotation)
+    for kind in (float, int):
+        if kind in choices:  # float | None: None stands for the method's own table
+            return kind
+    if choices:
+        return choices
+    return type(parameter.default) if type(parameter.default) in (int, float) else None
+
+
+def values_in_effect(method, chosen, model, split, batch_size):
+    """{name: value} of a method's hyper-parameters: those chosen with -set, else its defaults.
+
+    Of the method's parameters it holds those that are numbers or words; batch_size is the task's
+    where the method has none of its own.
+    """
+    values = {}
+    for parameter in inspect.signature(METHODS[method]).parameters.values():
+        if parameter.name == "batch_size" and parameter.default is inspect.Parameter.empty:
+            values["batch_size"] = batch_size
+        elif kind_of(parameter) or isinstance(parameter.default, str):
+            values[parameter.name] = parameter.default
+    if method in DEFAULTS:
+        values |= DEFAULTS[method](model, split, batch_size, chosen)
+    return values | chosen

@@ -4,6 +4,7 @@ from typing import Literal
 
 from methods import assd
 
+OPTIMIZER = {}  # nothing is trained
 RANGES = {}
 
 

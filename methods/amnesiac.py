@@ -11,8 +11,9 @@ from dataclasses import replace
 import torch
 
 from images import batches, joined
-from training import adam, fit
+from training import ADAM, adam, fit
 
+OPTIMIZER = ADAM
 RANGES = {"lr": (1e-5, 1e-2), "epochs": (1, 10)}
 
 

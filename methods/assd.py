@@ -3,7 +3,9 @@
     alpha = p-th percentile of I_Df / I_D over all parameters,   p = 100 - ln(1 + 100 |D_f| / |D|),   lambda = 1
 
 so that ln(1 + 100 |D_f| / |D|) percent of the parameters are dampened; importances as SSD.
-Differs: the authors' notebook on tables divides by D_r's importances; that is `denominator="D_r"`.
+
+Differs 1: The importances of D divide those of D_f. The authors' notebook on tables divides by
+those of D_r: `-set denominator=D_r`.
 """
 
 from typing import Literal
@@ -11,6 +13,7 @@ from typing import Literal
 from methods.ssd import dampened, importance
 from ssd import adaptive_alpha, sorted_ratios
 
+OPTIMIZER = {}  # nothing is trained
 RANGES = {}
 
 

@@ -1,5 +1,6 @@
 """Baseline: the original model, nothing forgotten; every method's starting point."""
 
+OPTIMIZER = {}  # nothing is trained
 RANGES = {}
 
 

@@ -4,8 +4,9 @@
 """
 
 from images import batches
-from training import fit, sgd
+from training import SGD, fit, sgd
 
+OPTIMIZER = SGD
 RANGES = {"lr": (1e-4, 0.1), "epochs": (1, 10)}
 
 

@@ -7,7 +7,9 @@
 All defaults and these steps are the released scripts': for tensors whose first axis has as many entries as there are
 classes the bound is 1e2; a matrix's var is averaged over its second axis; where a whole class is forgotten, its row of
 those tensors gets mean 0 and var 1e-4; last, var is multiplied by 10 for those tensors (whole class) and for vectors.
-Differs: the paper's own variance goes with F^(-1/2).
+
+Differs 1: The variance goes with 1/F, as in the released scripts; in the paper it goes with
+F^(-1/2).
 """
 
 import torch
@@ -15,6 +17,7 @@ import torch
 import ssd
 from images import batches
 
+OPTIMIZER = {}  # nothing is trained
 RANGES = {"scale": (1e-8, 1e-4)}
 
 

@@ -3,6 +3,8 @@
     minimise CE(D_r) + c ||theta||_1,   c falling linearly from 5e-4 at the first step to 0 behind the last
 
 Optimiser as `finetune`.
+
+Differs 1: The penalty c falls at every step. In the authors' repository it falls once per epoch.
 """
 
 import itertools
@@ -10,8 +12,9 @@ import itertools
 import torch.nn.functional as F
 
 from images import batches
-from training import fit, sgd
+from training import SGD, fit, sgd
 
+OPTIMIZER = SGD
 RANGES = {"lr": (1e-4, 5e-2), "epochs": (1, 10), "penalty": (1e-5, 1e-2)}
 
 

@@ -5,6 +5,7 @@ I_S = mean over batches of |gradient of the batch's mean ||f(x)||_2^2|; selectio
 
 from methods import ssd
 
+OPTIMIZER = {}  # nothing is trained
 RANGES = ssd.RANGES
 
 

@@ -6,6 +6,12 @@
 
 S_f (here D_f): the known part, with the labels that the poison gave it; R (D_r): all other training images, undiscovered
 poison among them; N = |D|. At most 500 steps; rho = 0.2. All defaults are the authors'.
+
+Differs 1: Images are read un-augmented, in batches of the task's size. The authors' code reads
+augmented ones in batches of 512.
+Differs 2: The trigger is put on images of other classes than 0. The authors put it on images of
+class 0 too.
+Differs 3: rho is 0.2. The authors' code tries several values of rho.
 """
 
 import copy
@@ -17,7 +23,14 @@ from methods.ssd import dampened, importance
 from ssd import adaptive_alpha, sorted_ratios
 from training import predict
 
+OPTIMIZER = {}  # nothing is trained
 RANGES = {"rho": (0.05, 0.5)}
+
+
+def check(model, split, *, strength, growth, rho, **_):
+    """UserError where the settings cannot be."""
+    if not (growth > 1 and strength > 0 and rho < 1):
+        raise UserError("potion: it must be that growth > 1, strength > 0 and rho < 1, or the search goes nowhere")
 
 
 def unlearn(model, split, *, batch_size, strength=1 / 25, growth=1.1, rho=0.2, steps=500, measure="xlf", per_sample=False,
@@ -27,8 +40,7 @@ def unlearn(model, split, *, batch_size, strength=1 / 25, growth=1.1, rho=0.2, s
     Both importances are computed once and their ratios sorted once. notes: as Adaptive SSD's, and "search": how many
     networks were tried and at which strength s it ended.
     """
-    if not (growth > 1 and strength > 0 and rho < 1):
-        raise UserError("potion: it must be that growth > 1, strength > 0 and rho < 1, or the search goes nowhere")
+    check(model, split, strength=strength, growth=growth, rho=rho)
     how = {"batch_size": batch_size, "measure": measure, "per_sample": per_sample}
     rest, known = importance(model, split.retain, "I_R", **how), importance(model, split.forget, "I_Sf", **how)
     ratios, original = sorted_ratios(rest, known), copy.deepcopy(model.state_dict())

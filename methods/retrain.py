@@ -1,8 +1,11 @@
 """Retrain: a fresh network trained on the retain set; the target that unlearning tries to reach without the cost.
 
 The recipe (epochs, milestones, lr, warm, batch_size, numerics) is that by which the original was trained: same optimiser, same
-augmentation. Differs under the released protocol (protocol.py): the last layer alone starts afresh; learning rate 0.01,
-rising to 0.02 during two epochs of warm-up; un-augmented images in the task's batches.
+augmentation.
+
+Differs 1: Under `-protocol released` all layers but the last keep their weights. The learning rate
+rises to 0.02 within two epochs and is then 0.01 with the milestones. Images are un-augmented, in
+the task's batches. That network has seen D_f.
 """
 
 from common import UserError
@@ -10,8 +13,9 @@ from images import batches
 from models import fresh
 from numerics import compute_in
 from protocol import PAPER
-from training import fit, lr_factor, sgd
+from training import SGD, fit, lr_factor, sgd
 
+OPTIMIZER = SGD
 RANGES = {}
 
 
@@ -24,21 +28,25 @@ def unlearn(model, split, *, recipe, batch_size, protocol=PAPER):
     compute_in(network, numerics)
     if protocol.retrain_resets_last_layer_only:
         _keep_all_but_last_layer(network, model)
-    if protocol.retrain_by_short_recipe:
-        data = batches(split.retain, network, batch_size, shuffle=True)
-        lr = 0.01
-    else:
-        data = batches(split.retain, network, recipe["batch_size"], shuffle=True, augment=True)
-        lr = recipe["lr"]
+    how = in_effect(recipe, batch_size, protocol)
+    data = batches(split.retain, network, how["batch_size"], shuffle=True, augment=how["augment"])
 
     def factor(step):
         if protocol.retrain_by_short_recipe:
             return released_factor(step, len(data), recipe["milestones"])
         return lr_factor(step, len(data), recipe["warm"], recipe["milestones"])
 
-    fit(network, data, sgd(network, lr), recipe["epochs"], factor=factor, what="retrain")
+    fit(network, data, sgd(network, how["lr"]), recipe["epochs"], factor=factor, what="retrain")
     compute_in(network, model.numerics)
     return network
+
+
+def in_effect(recipe, batch_size, protocol):
+    """{name: value} of all that retraining goes by; batch_size: the task's, which the released recipe takes."""
+    how = {**recipe, "augment": True}
+    if protocol.retrain_by_short_recipe:
+        how |= {"lr": 0.01, "warm": 2, "batch_size": batch_size, "augment": False}
+    return how
 
 
 def released_factor(step, steps_per_epoch, milestones):

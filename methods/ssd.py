@@ -2,11 +2,14 @@
 
 I_S = mean over batches of (gradient of the batch's mean cross-entropy)^2; where I_Df > alpha * I_D:
 theta <- min(lambda * I_D / I_Df, 1) * theta. See ssd.py for the equations, the forget scripts for alpha and lambda.
+
+Differs 1: Under `-protocol released` D is read as D_r, then D_f.
 """
 
 import ssd
 from images import batches
 
+OPTIMIZER = {}  # nothing is trained
 RANGES = {"alpha": (0.1, 100), "lam": (0.1, 5)}  # those of the authors' 50 trials
 
 

@@ -4,9 +4,16 @@
     impair   train on that noise, labelled as the forgotten class, and on some of D_r
     repair   train on the same part of D_r
 
-All defaults are the released SSD scripts'. The noise is in normalised pixels at the network's input size.
-Differs under the released protocol (protocol.py): 3 of the noise images are used, trained in train mode.
-Differs: images of D_r are drawn, not the first of their class: in the sub-class task these are all of one sub-class.
+All defaults are the released SSD scripts'. The noise is in normalised pixels at the network's input
+size. The part of D_r is up to 500 images of each of its classes, in the sub-class task of each of
+its sub-classes.
+
+Differs 1: Under `-protocol released` 3 of the 32 noise images are used, and the noise is trained
+with BatchNorm in train mode.
+Differs 2: Under `-protocol released` the gradients of the noise's steps stay in the network and are
+added to those of the first impair step.
+Differs 3: Under `-protocol released` RetainTestAcc is the mean over batches of 32.
+Differs 4: Images of D_r are drawn at random. The released code takes the first of each class.
 """
 
 from dataclasses import replace
@@ -17,26 +24,60 @@ import torch.nn.functional as F
 from common import UserError
 from images import batches, joined
 from protocol import PAPER
-from training import adam, fit
+from training import ADAM, adam, adam_of, fit
 
+OPTIMIZER = {**ADAM, "noise_optimizer": "Adam"}  # of the same betas, eps and weight decay
 RANGES = {"lr": (1e-5, 1e-2)}
 
 
-def unlearn(model, split, *, noise_images=32, noise_lr=0.1, noise_weight=0.1, noise_steps=25, sub_class_noise_steps=250,
-            repeats=80, per_class=500, lr=1e-4, batch_size=32, repair_batch_size=128, protocol=PAPER):  # fmt: skip
-    """Impair and repair, one epoch each, in place. UserError where D_f is no class.
+def defaults(model, split, batch_size=None, chosen=None):
+    """How many steps the noise is trained for in this task; the batch size does not matter."""
+    return {"noise_steps": 25 if split.whole else 250}
 
-    repeats: how often each noise image is seen; per_class: how many images of each class in D_r are used, at random.
-    """
+
+def check(model, split, **_):
+    """UserError where D_f is no class."""
     if split.forget_class is None:
         raise UserError("unsir makes noise for one class, and random images are of none; take it for a class or a sub-class")
+
+
+def scoring(protocol):
+    """What metrics.score takes for this method besides what it takes for all."""
+    return {"retain_batch_size": 32} if protocol.unsir_scores_in_batches_of_32 else {}
+
+
+def unlearn(
+    model,
+    split,
+    *,
+    noise_images=32,
+    noise_lr=0.1,
+    noise_weight=0.1,
+    noise_steps: int | None = None,
+    repeats=80,
+    per_class=500,
+    lr=1e-4,
+    batch_size=32,
+    repair_batch_size=128,
+    protocol=PAPER,
+):
+    """Impair and repair, one epoch each, in place. UserError where D_f is no class.
+
+    noise_steps: None takes what `defaults` says. repeats: how often each noise image is seen;
+    per_class: how many images of each class in D_r are used, at random (in the sub-class task, of
+    each sub-class).
+    """
+    check(model, split)
+    if noise_steps is None:
+        noise_steps = defaults(model, split)["noise_steps"]
     shape = (noise_images, 3, *[batches(split.retain, model, 1).size] * 2)
-    steps = noise_steps if split.whole else sub_class_noise_steps
     model.train(protocol.unsir_uses_three_noises)
-    noise = noise_against(model, split.forget_class, shape, steps, noise_lr, noise_weight)
+    keeps_gradients, label = protocol.unsir_keeps_noise_gradients, split.forget_class
+    noise = noise_against(model, label, shape, noise_steps, noise_lr, noise_weight, keeps_gradients)
     used = noise[:3] if protocol.unsir_uses_three_noises else noise
     labels = split.retain.labels
-    kept = split.retain.take(some_of_each(split.retain.labels, per_class))
+    kinds = labels if split.whole else split.retain.fine_labels
+    kept = split.retain.take(some_of_each(kinds, per_class))
     # Noise travels through the shuffled batches as an image whose label says which noise takes its place.
     places = kept.take(torch.zeros(repeats * len(used), dtype=torch.int64))
     places = replace(places, labels=split.num_classes + torch.arange(len(places), device=labels.device) % len(used))
@@ -46,8 +87,9 @@ def unlearn(model, split, *, noise_images=32, noise_lr=0.1, noise_weight=0.1, no
         x = torch.where(is_noise[:, None, None, None], used[(y - split.num_classes).clamp(min=0)], x)
         return F.cross_entropy(model(x), torch.where(is_noise, split.forget_class, y))
 
+    data = batches(joined(kept, places), model, batch_size, shuffle=True)
     optimizer = adam(model, lr)
-    fit(model, batches(joined(kept, places), model, batch_size, shuffle=True), optimizer, 1, loss=impaired, what="impair")
+    fit(model, data, optimizer, 1, loss=impaired, what="impair", uses_gradients=keeps_gradients)
     optimizer = adam(model, lr)
     return fit(model, batches(kept, model, repair_batch_size, shuffle=True), optimizer, 1, what="repair")
 
@@ -58,13 +100,22 @@ def some_of_each(labels, count):
     return torch.cat([order[labels[order] == label][:count] for label in labels.unique()])
 
 
-def noise_against(model, label, shape, steps, lr, weight):
-    """Noise images [*shape] on which the model's loss for `label` is large; the model is used in the mode it is in."""
+def noise_against(model, label, shape, steps, lr, weight, keeps_gradients=False):
+    """Noise images [*shape] on which the model's loss for `label` is large.
+
+    The model is used in the mode it is in. keeps_gradients: its own gradients, summed over the
+    steps, are left in its parameters.
+    """
     noise = torch.randn(shape).to(next(model.parameters()).device).requires_grad_()
     labels = torch.full((len(noise),), label, device=noise.device)
-    optimizer = torch.optim.Adam([noise], lr)
+    optimizer = adam_of([noise], lr)
+    model.zero_grad()
     for _ in range(steps):
         loss = -F.cross_entropy(model(noise), labels) + weight * noise.square().sum((1, 2, 3)).mean()
-        (noise.grad,) = torch.autograd.grad(loss, [noise])
+        if keeps_gradients:
+            optimizer.zero_grad()
+            loss.backward()
+        else:
+            (noise.grad,) = torch.autograd.grad(loss, [noise])
         optimizer.step()
     return noise.detach()

@@ -1,5 +1,7 @@
 """What the tests share: a folder of tiny images, and scripts run as a user runs them."""
 
+import threads  # noqa: F401 (before torch)
+
 import json
 import os
 import shutil

@@ -3,6 +3,7 @@
 import copy
 import inspect
 import weakref
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ import models
 import ssd
 from common import UserError
 from images import batches
-from methods import METHODS, amnesiac, bad_teacher, finetune, fisher, ntk, unsir
+from methods import DEFAULTS, METHODS, amnesiac, bad_teacher, finetune, fisher, ntk, unsir
 from protocol import PAPER, RELEASED
 
 
@@ -82,6 +83,10 @@ def test_bad_teacher_sees_30_percent_of_the_retain_set_and_all_of_the_forget_set
         assert type(optimizer) is torch.optim.Adam and optimizer.param_groups[0]["lr"] == 1e-4
     METHODS["bad_teacher"](models.ResNet18(10, width=8), split, untrained=models.ResNet18(10, width=8), retain_share=0)
     assert calls[-1][0].images.index.tolist() == split.forget.index.tolist()
+    METHODS["bad_teacher"](tiny_vit(), split, untrained=tiny_vit(), batch_size=7)
+    assert calls[-1][0].batch_size == 7
+    assert DEFAULTS["bad_teacher"](tiny_vit(), split, 64) == {"batch_size": 128}
+    assert DEFAULTS["bad_teacher"](models.ResNet18(10, width=8), split, 64) == {"batch_size": 256}
 
 
 def traced_fit(monkeypatch, module):
@@ -164,9 +169,82 @@ def test_unsir_takes_at_most_500_images_of_a_class_and_250_steps_for_a_sub_class
     kept = calls[1][0].images
     wanted = small_split("full_class").retain.labels.bincount(minlength=10).clamp(max=20).tolist()
     assert kept.labels.bincount(minlength=10).tolist() == wanted and steps == [25, 250]
-    fine = calls[3][0].images.fine_labels.unique().tolist()
-    assert fine == [digit for digit in range(10) if digit != 7]  # not the first of each super-class, one sub-class alone
     assert inspect.signature(METHODS["unsir"]).parameters["per_class"].default == 500
+    METHODS["unsir"](models.ResNet18(3, width=8), split, per_class=20, noise_steps=4)
+    assert steps[2:] == [4]
+    for task, usual in (("full_class", 25), ("sub_class", 250)):
+        assert DEFAULTS["unsir"](None, small_split(task), 64) == {"noise_steps": usual}
+
+
+@pytest.mark.parametrize("protocol", [PAPER, RELEASED])
+def test_unsir_takes_per_class_images_of_each_sub_class(monkeypatch, protocol):
+    """Up to 20 images of each of nine digits (of three shapes they would be 60 at most)."""
+    calls = traced_fit(monkeypatch, unsir)
+    split = small_split("sub_class")
+    model = models.ResNet18(3, width=8)
+    METHODS["unsir"](model, split, per_class=20, noise_steps=1, protocol=protocol)
+    counts = split.retain.fine_labels.bincount(minlength=10).clamp(max=20)
+    assert counts.tolist() == [20] * 7 + [0] + [20] * 2
+    impair, repair = (data.images for data, *_ in calls)
+    noise = impair.labels >= split.num_classes
+    for images in (repair, impair.take(~noise)):
+        assert images.fine_labels.bincount(minlength=10).tolist() == counts.tolist()
+    assert int(noise.sum()) == 80 * (3 if protocol is RELEASED else 32)
+
+
+class InDouble(torch.nn.Module):
+    """A network that computes in double precision, so that only what is wrong shows."""
+
+    def __init__(self):
+        super().__init__()
+        self.network = models.ResNet18(10, width=4).double()
+
+    def forward(self, x):
+        return self.network(x.double())
+
+
+def released_unsir(model, split, steps, repeats, keeps_gradients):
+    """The released loops written out, for 6 noise images of which 3 are used; all in train mode."""
+    noise = torch.randn(6, 3, 8, 8).requires_grad_()
+    optimizer = torch.optim.Adam([noise], lr=0.1)
+    model.train()
+    for _ in range(steps):
+        labels = torch.full((6,), split.forget_class)
+        size = torch.mean(torch.sum(noise**2, [1, 2, 3]))
+        loss = -F.cross_entropy(model(noise), labels) + 0.1 * size
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    if not keeps_gradients:
+        model.zero_grad()
+    x, y = all_of(split.retain.take(unsir.some_of_each(split.retain.labels, 500)), model)
+    noisy_x = torch.cat([x, noise[:3].detach().repeat(repeats, 1, 1, 1)])
+    noisy_y = torch.cat([y, torch.full((3 * repeats,), split.forget_class)])
+    for images, labels, size in ((noisy_x, noisy_y, 32), (x, y, 128)):
+        optimizer = torch.optim.Adam(model.parameters(), lr=1e-4)
+        for some in torch.randperm(len(images)).split(size):
+            F.cross_entropy(model(images[some]), labels[some]).backward()
+            optimizer.step()
+            optimizer.zero_grad()
+    return model
+
+
+def test_unsir_released_is_the_released_loop():
+    """The noise's gradients, summed over its steps, enter the first impair step."""
+    torch.manual_seed(0)
+    split, model = small_split("full_class"), InDouble()
+    other_rows = replace(RELEASED, unsir_keeps_noise_gradients=False)
+    results = {}
+    for keeps_gradients, protocol in ((True, RELEASED), (False, other_rows)):
+        torch.manual_seed(3)
+        wanted = released_unsir(twin(model), split, 4, 20, keeps_gradients)
+        torch.manual_seed(3)
+        options = {"noise_images": 6, "noise_steps": 4, "repeats": 20, "protocol": protocol}
+        got = METHODS["unsir"](twin(model), split, **options)
+        for p, q in zip(got.parameters(), wanted.parameters(), strict=True):
+            assert torch.allclose(p, q, rtol=0, atol=1e-8)
+        results[keeps_gradients] = torch.cat([p.detach().flatten() for p in got.parameters()])
+    assert (results[True] - results[False]).abs().max() > 1e-5
 
 
 def test_unsir_one_impair_step_by_hand(monkeypatch):
@@ -333,3 +411,28 @@ def test_ntk_uses_a_stated_subsample_and_refuses_what_does_not_fit():
         METHODS["ntk"](model, split, memory=0.02)
     with pytest.raises(UserError, match="at least two"):
         METHODS["ntk"](model, split, images=1)
+
+
+def test_ntk_refuses_more_images_than_there_are_and_takes_all_of_a_few():
+    split, model = tiny_split(), models.ResNet18(10, width=2)
+    before = twin(model)
+    most = len(split.full)
+    assert most < 100
+    for images in (most + 1, 10**9):
+        words = rf"ntk on {images} images: D has {most};.*\(-set images={most}\)$"
+        with pytest.raises(UserError, match=words):
+            METHODS["ntk"](model, split, images=images)
+    for p, old in zip(model.parameters(), before.parameters(), strict=True):
+        assert torch.equal(p, old)
+    assert DEFAULTS["ntk"](model, split, 64) == {"images": most}
+    assert DEFAULTS["ntk"](model, small_split("full_class"), 64) == {"images": 100}
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_ntk_solve_leaves_its_kernel_as_it_is(dtype):
+    """kernel = 2 I: two solves with ridge 3 both give residual / 5."""
+    kernel, residual = 2 * torch.eye(4, dtype=dtype), torch.arange(4, dtype=dtype)
+    first, second = (ntk.solve(kernel, residual, 3.0) for _ in range(2))
+    assert torch.equal(kernel, 2 * torch.eye(4, dtype=dtype))
+    for solution in (first, second):
+        assert torch.allclose(solution, residual / 5) and solution.dtype == dtype

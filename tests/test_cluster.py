@@ -100,4 +100,4 @@ def test_wrong_addresses_and_tokens_are_one_line(nodes, tmp_path):
         done.stderr = done.stderr.strip().split("\n")[-1]
         assert_refused(done, "no Ray cluster at", "ray start --head", "token")
     done = call("sweep.py", "--ray", nodes[0].address, cwd=tmp_path, input=line + " -gpu", env={**ENVIRONMENT, **TOKEN})
-    assert_refused(done, "has no GPU", "leave -gpu away")
+    assert_refused(done, "has no GPU", "omit -gpu")

@@ -34,7 +34,7 @@ def shown(images, **how):
 
 
 def white():
-    return normalised(torch.full((1, 3, 3, 3), 255, dtype=torch.uint8), 3)
+    return normalised(torch.full((1, 3, 3, 3), 255, dtype=torch.uint8))
 
 
 def test_patch_is_a_white_square_on_images_of_other_classes(digits):

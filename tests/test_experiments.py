@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 from test_methods import small_split
 
+import experiment
 import models
 import records
 from experiments.order import outcome, readings
@@ -45,7 +46,7 @@ def test_outcome_is_the_methods():
 
 
 def test_committed_records_are_of_the_network_beside_them():
-    networks = list((Path(__file__).parent.parent / "results").glob("*/*.safetensors"))
+    networks = list((Path(__file__).parent.parent / "published").glob("*/*.safetensors"))
     assert networks
     for path in networks:
         model = models.ResNet18(10, width=16)
@@ -54,3 +55,15 @@ def test_committed_records_are_of_the_network_beside_them():
         found = [record for folder in folders for record in records.read_all(folder)]
         assert len(found) > 40 and {record["weights_hash"] for record in found} == {models.weights_hash(model)}
         assert {record["data_hash"] for record in found} == {models.read_metadata(path)["data_hash"]}
+
+
+def test_committed_records_say_all_that_ran_and_lie_where_their_identity_says():
+    published = Path(__file__).parent.parent / "published"
+    paths = sorted(published.rglob("*.json"))
+    assert len(paths) > 700
+    for path in paths:
+        record = records.read(path)
+        config = record["config"]
+        hashes = {name: record[name] for name in ("weights_hash", "data_hash", "test_hash", "forget_hash")}
+        assert config["hyperparameters"].items() >= config["set"].items()
+        assert experiment.record_path({**config, "results": path.parents[1]}, hashes) == path

@@ -11,11 +11,15 @@ from conftest import ROOT
 
 from methods import METHODS
 
-ORDER = ["common", "files", "protocol", "images", "folders", "datasets", "corruption", "numerics", "models", "training",
-         "metrics", "gradients", "linearised", "ssd", "store", "records", "mirror", "methods", "flags", "inputs", "experiment",
-         "pretrain_model", "forget_full_class_main", "forget_sub_class_main", "forget_random_main",
-         "forget_corrupted_main", "workers", "planning", "processes", "cluster", "sweep", "summaries", "provenance", "panels",
-         "curves", "plots", "page", "report", "tune"]  # fmt: skip
+ORDER = [
+    "threads", "common", "files", "protocol", "images", "folders", "cifar", "duplicates",
+    "datasets", "corruption", "numerics", "models", "training", "metrics", "gradients",
+    "linearised", "ssd", "store", "soundness", "records", "mirror", "methods", "flags", "inputs",
+    "experiment", "pretrain_model", "forget_full_class_main", "forget_sub_class_main",
+    "forget_random_main", "forget_corrupted_main", "score", "workers", "planning", "processes",
+    "cluster", "sweep", "summaries", "provenance", "panels", "curves", "plots", "page", "report",
+    "tune",
+]  # fmt: skip
 
 
 def imported(path):

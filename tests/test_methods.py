@@ -1,18 +1,24 @@
 """The contract that every method keeps, on every task and network; and what each must not get wrong."""
 
+import ast
 import copy
 import inspect
+import re
+from dataclasses import asdict, fields
 
 import pytest
 import torch
+from conftest import ROOT
 from test_models import tiny_vit
+from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 import datasets
 import models
 import ssd
 from images import batches
-from methods import METHODS, finetune, retrain
-from protocol import PAPER, RELEASED
+from methods import METHODS, MODULES, finetune, retrain
+from protocol import PAPER, RELEASED, Protocol
+from training import task_batch_size
 
 RECIPE = {"epochs": 1, "milestones": [], "lr": 0.05, "warm": 1, "batch_size": 48}  # no last batch of two: see LOG.md
 SETTINGS = {"alpha": 2, "lam": 1, "batch_size": 48, "recipe": RECIPE}
@@ -43,12 +49,68 @@ def test_contract(method, task, network):
     model = NETWORKS[network](split.num_classes)
     if method == "unsir" and task == "random":
         pytest.skip("refused: test_baselines.py")
-    result = METHODS[method](model, split, **settings_for(method, model))
+    used = []
+    hook = register_optimizer_step_pre_hook(lambda *call: used.append(call[0]))
+    try:
+        result = METHODS[method](model, split, **settings_for(method, model))
+    finally:
+        hook.remove()
+    assert_optimisers(used, MODULES[method].OPTIMIZER)
     assert type(result) is type(model) and not result.training
     with torch.no_grad():
         assert torch.isfinite(result(torch.randn(2, 3, 16, 16))).all()
     assert all(torch.isfinite(p).all() and p.requires_grad and p.grad is None for p in result.parameters())
     assert not any(m._forward_hooks or m._forward_pre_hooks or m._backward_hooks for m in result.modules())
+
+
+def assert_optimisers(used, said):
+    """Every optimiser that took a step is what the method's file says."""
+    assert bool(used) == bool(said)
+    for optimizer in used:
+        assert type(optimizer).__name__ == said["optimizer"]
+        (group,) = optimizer.param_groups
+        for name in said.keys() & group.keys():
+            value = list(group[name]) if name == "betas" else group[name]
+            assert value == said[name], name
+        assert {"weight_decay"} < said.keys()
+
+
+DEPARTURE = re.compile(r"^(?:- )?Differs (\d+): (.*?)(?=^(?:- )|^Differs \d|^\s*$|\Z)", re.S | re.M)
+
+
+def departures(text):
+    """[(number, its text on one line)] of each "Differs 1: ..." of a docstring or a section."""
+    found = []
+    for number, said in DEPARTURE.findall(text):
+        found.append((int(number), " ".join(said.split())))
+    return found
+
+
+def test_departures_are_numbered_and_the_same_in_the_docs():
+    page = (ROOT / "docs" / "methods.md").read_text()
+    sections = dict(re.findall(r"^## (\w+)\n(.*?)(?=^## |\Z)", page, re.S | re.M))
+    files = {name: ROOT / "methods" / f"{name}.py" for name in METHODS}
+    for name in ("metrics", "training"):
+        files[name] = ROOT / f"{name}.py"
+        sections[name] = re.search(rf"\(`{name}\.py`\):\n\n(.*?)\n\n", page, re.S)[1]
+    count = 0
+    for name, path in files.items():
+        declared = departures(ast.get_docstring(ast.parse(path.read_text())))
+        assert [number for number, _ in declared] == list(range(1, len(declared) + 1)), name
+        assert departures(sections[name]) == declared, name
+        count += len(declared)
+    assert count > 25
+
+
+def test_protocols_are_all_paper_or_all_released_and_every_row_is_explained():
+    assert not any(asdict(PAPER).values()) and all(asdict(RELEASED).values())
+    rows = re.findall(r"^ *\| (\w+) \|", Protocol.__doc__, re.M)
+    assert rows[1:] == [row.name for row in fields(Protocol)]
+
+
+def test_task_batch_sizes_are_the_released_scripts():
+    for task, size in (("full_class", 64), ("sub_class", 64), ("random", 128)):
+        assert task_batch_size(small_split(task)) == size
 
 
 def test_every_method_says_its_source_or_idea():

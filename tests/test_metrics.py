@@ -1,5 +1,6 @@
 """metrics.py against numbers by hand, SciPy's own minimiser and the definitions."""
 
+import copy
 import math
 
 import numpy as np
@@ -13,6 +14,7 @@ import metrics
 import models
 from common import UserError
 from images import batches
+from methods import SCORING
 from protocol import PAPER, RELEASED
 from training import fit, predict, sgd
 
@@ -22,6 +24,13 @@ def test_accuracy_by_hand():
     labels = torch.tensor([0, 1, 2, 0, 4])
     assert metrics.accuracy(logits, labels) == pytest.approx(60)
     assert metrics.accuracy_of_batches(logits, labels, 4) == pytest.approx((75 + 0) / 2)  # the batch of one counts in full
+
+
+def test_class_accuracy_by_hand():
+    logits = torch.eye(4)[[0, 1, 1, 0, 3]]
+    labels = torch.tensor([0, 0, 1, 1, 3])
+    assert metrics.class_accuracy(logits, labels, 4) == [50, 50, None, 100]  # no image of class 2
+    assert metrics.class_accuracy(logits, labels, 6) == [50, 50, None, 100, None, None]
 
 
 def test_entropy_by_hand():
@@ -78,7 +87,72 @@ def test_mia_equals_the_released_multinomial_fit(scale, members, others):
     wanted = 100 * np.mean((np.outer(forget_entropy, v[:2]) + v[2:]).argmax(1))
     got = metrics.mia(*(torch.tensor(values) for values in (member_entropy, other_entropy, forget_entropy)))
     assert 15 < wanted < 85
-    assert got == pytest.approx(wanted, abs=0.3)
+    assert got == pytest.approx(wanted, abs=0.03)  # one of the 4001
+
+
+def best_threshold(members, others):
+    """The entropy at which the attack's regression changes its mind, to the last digit."""
+    x = np.concatenate([members, others])
+    features = np.stack([x, np.ones(len(x))])
+    y = np.concatenate([np.ones(len(members)), np.zeros(len(others))])
+    counts = np.where(y == 1, len(members), len(others))
+    weight = 2.0 * len(y) / (2 * counts)  # C times the balanced classes'
+    penalty = np.array([1.0, 0.0])
+
+    def loss(v):
+        z = v @ features
+        return weight @ (np.logaddexp(0, z) - y * z) + 0.5 * v[0] ** 2
+
+    def gradient(v):
+        return features @ (weight * (scipy.special.expit(v @ features) - y)) + penalty * v
+
+    def hessian(v):
+        p = scipy.special.expit(v @ features)
+        return (features * (weight * p * (1 - p))) @ features.T + np.diag(penalty)
+
+    derivatives = {"jac": gradient, "hess": hessian}
+    v = scipy.optimize.minimize(loss, np.zeros(2), method="trust-exact", **derivatives).x
+    for _ in range(20):
+        v = v - np.linalg.solve(hessian(v), gradient(v))
+    return -v[1] / v[0]
+
+
+# Of members and of others, in nats: (shape, scale) of two gamma distributions, and their start.
+ENTROPIES = {
+    "members surer": ((0.3, 0.2), (0.6, 0.8), 0),
+    "nearly alike": ((4, 0.2), (4, 0.22), 0),
+    "all sure": ((0.3, 1e-4), (0.6, 4e-4), 0),
+    "all nearly uniform": ((0.3, 1.1e-4), (0.3, 1e-4), math.log(10)),
+}
+
+
+def drawn_entropies(kind, seed):
+    """Entropies, [N] float64, of 1,200 members, 350 others and, drawn as these, 51 to forget."""
+    member_law, other_law, uniform = ENTROPIES[kind]
+    rng = np.random.default_rng(seed)
+    drawn = [rng.gamma(*member_law, 1200), rng.gamma(*other_law, 350), rng.gamma(*other_law, 51)]
+    return [np.abs(uniform - values) for values in drawn]
+
+
+@pytest.mark.parametrize("kind", ENTROPIES)
+@pytest.mark.parametrize("seed", range(4))
+def test_mia_is_at_its_optimum(kind, seed):
+    """Of two forget images, 1e-6 nats on either side of the best threshold, one is a member."""
+    members, others, _ = drawn_entropies(kind, seed)
+    threshold = best_threshold(members, others)
+    assert members.min() < threshold < others.max()
+    below, above = np.array([threshold - 1e-6]), np.array([threshold + 1e-6])
+    judged = [metrics.mia(members, others, below), metrics.mia(members, others, above)]
+    assert sorted(judged) == [0, 100]
+
+
+def test_mia_counts_an_image_that_a_fit_stopped_early_takes_for_another():
+    """At scikit-learn's own tolerance the threshold is 1e-3 nats off, and 25 are members."""
+    members, others, forget = drawn_entropies("nearly alike", 65)
+    threshold = best_threshold(members, others)
+    assert min(abs(forget - threshold)) > 1e-4  # so that no rounding decides
+    assert metrics.mia(members, others, forget) == pytest.approx(100 * 24 / 51)
+    assert int((forget < threshold).sum()) == 24
 
 
 def test_mia_extremes():
@@ -122,6 +196,32 @@ def test_score_sees_every_image_once_and_agrees_with_the_parts(task, protocol):
     zrf = metrics.zrf(logits(split.forget_test), base, elementwise_kl=protocol is RELEASED)
     assert scores["ZRF"] == pytest.approx(zrf, abs=1e-5) and zrf < 1
     assert protocol is RELEASED or zrf >= 1 - math.log(2)
+
+
+def test_what_depends_on_the_method_under_released():
+    """Bad teacher's ZRF: untrained network in eval mode. UNSIR's RetainTestAcc: batches of 32."""
+    split = datasets.split_class(*datasets.load("Digits"), 8, protocol=RELEASED)
+    assert len(split.retain_test) % 32  # else a last batch is as long as all others
+    torch.manual_seed(0)
+    model, untrained = models.ResNet18(10, width=8), models.ResNet18(10, width=8)
+    fit(model, batches(split.retain, model, 64, shuffle=True), sgd(model, 0.05), 1)
+    stored = metrics.logits_of(model, split.train), metrics.logits_of(model, split.test)
+
+    def scores(method):
+        options = SCORING[method](RELEASED) if method in SCORING else {}
+        network = copy.deepcopy(untrained)  # in train mode its running statistics move
+        return metrics.score(*stored, network, split, batch_size=48, protocol=RELEASED, **options)
+
+    usual, taught, impaired = (scores(method) for method in ("ssd", "bad_teacher", "unsir"))
+    forget_test = metrics.picked(stored[1], split.test, split.forget_test)
+    even = metrics.logits_of(untrained, split.forget_test)
+    assert taught["ZRF"] == metrics.zrf(forget_test, even, elementwise_kl=True) != usual["ZRF"]
+    retain_test = metrics.picked(stored[1], split.test, split.retain_test)
+    by_32 = metrics.accuracy_of_batches(retain_test, split.retain_test.labels, 32)
+    assert impaired["RetainTestAcc"] == by_32 != usual["RetainTestAcc"]
+    for other, name in ((taught, "ZRF"), (impaired, "RetainTestAcc")):
+        assert {**other, name: None} == {**usual, name: None}
+    assert SCORING["bad_teacher"](PAPER) == SCORING["unsir"](PAPER) == {}
 
 
 def test_score_refuses_a_broken_network():

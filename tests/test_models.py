@@ -1,5 +1,7 @@
 """models.py against torchvision, the released checkpoints' layout, and files that do not fit."""
 
+import copy
+
 import pytest
 import torch
 import torchvision
@@ -8,6 +10,7 @@ from transformers import ViTConfig
 
 import datasets
 import models
+import numerics
 from common import UserError
 from images import Augmentation, image_set
 
@@ -76,8 +79,8 @@ def test_vit_without_weights_or_network_says_what_to_do(monkeypatch):
 @pytest.mark.parametrize("make", [lambda: models.ResNet18(10, width=8), tiny_vit])
 def test_fresh_and_untrained_copies_share_no_weight(make):
     model = make()
-    for copy in (models.fresh(model), models.untrained(model)):
-        for (name, ours), theirs in zip(model.named_parameters(), copy.parameters(), strict=True):
+    for network in (models.fresh(model), models.untrained(model)):
+        for (name, ours), theirs in zip(model.named_parameters(), network.parameters(), strict=True):
             assert ours.shape == theirs.shape and ours.data_ptr() != theirs.data_ptr()
             if ours.dim() > 1 and "embeddings" not in name:
                 assert not torch.equal(ours, theirs), name
@@ -120,7 +123,7 @@ def test_checkpoint_round_trip_and_refusals(tmp_path):
     refused(path, "ResNet18Slim", blank_set("Blank", 12), "10 classes", "12 classes")
     images.pixels[0] += 1
     changed = image_set("Blank", images.pixels, images.labels, images.classes, images.augmentation)
-    refused(path, "ResNet18Slim", changed, "data_hash")
+    refused(path, "ResNet18Slim", changed, "they have changed since")
     refused(tmp_path / "none.safetensors", "ResNet18Slim", images, "pretrain_model.py")
     path.write_bytes(path.read_bytes()[:-100])
     refused(path, "ResNet18Slim", images, "no readable checkpoint")
@@ -153,6 +156,73 @@ def test_released_resnet18_state_dicts_load_by_order(tmp_path):
     assert all(torch.equal(a, b) for a, b in zip(model.state_dict().values(), loaded.state_dict().values(), strict=True))
     with pytest.raises(UserError, match="number of classes"):
         models.load(tmp_path / "released.pth", "ResNet18", blank_set("Cifar10", 10))
+
+
+def test_tensors_by_order_must_agree_in_the_last_parts_of_their_names(tmp_path):
+    """A BatchNorm's bias before its weight, say: the shapes fit, and the network would be another."""
+    state = models.create("ResNet18Slim", 10).state_dict()
+    names = list(state)
+    weight, bias = names.index("bn1.weight"), names.index("bn1.bias")
+    names[weight], names[bias] = names[bias], names[weight]
+    torch.save({f"net.{name}": state[name] for name in names}, tmp_path / "swapped.pth")
+    with pytest.raises(UserError, match=r"net\.bn1\.bias would become bn1\.weight"):
+        models.load(tmp_path / "swapped.pth", "ResNet18Slim", blank_set("Blank", 10))
+
+
+def test_a_network_with_a_nan_is_refused_at_load(tmp_path):
+    images = blank_set("Blank", 10)
+    model = models.create("ResNet18Slim", 10)
+    with torch.no_grad():
+        model.layer2[0].bn1.weight[3] = float("nan")
+    metadata = {"net": "ResNet18Slim", "dataset": "Blank", "classes": list(images.classes), "data_hash": images.digest}
+    models.save(model, tmp_path / "broken.safetensors", metadata)
+    with pytest.raises(UserError, match=r"layer2\.0\.bn1\.weight is not finite"):
+        models.load(tmp_path / "broken.safetensors", "ResNet18Slim", images)
+
+
+def test_the_authors_vit_loads_though_it_has_a_pooler(tmp_path, monkeypatch):
+    monkeypatch.setitem(models.NETS, "ViT", lambda num_classes, vit_init: tiny_vit(num_classes))
+    model = models.create("ViT", 10)
+    pooler = {"base.pooler.dense.weight": torch.randn(32, 32), "base.pooler.dense.bias": torch.randn(32)}
+    torch.save({**model.state_dict(), **pooler}, tmp_path / "theirs.pth")
+    loaded, _, _ = models.load(tmp_path / "theirs.pth", "ViT", blank_set("Blank", 10))
+    assert torch.equal(loaded.final.weight, model.final.weight)
+    torch.save({**model.state_dict(), "base.neck.weight": torch.randn(32, 32)}, tmp_path / "another.pth")
+    with pytest.raises(UserError, match=r"base\.neck\.weight"):
+        models.load(tmp_path / "another.pth", "ViT", blank_set("Blank", 10))
+
+
+def test_initial_weights_are_kaimings_or_under_the_released_protocol_pytorchs():
+    """Kaiming fan-out: std sqrt(2 / (9 * 64)); PyTorch's default: uniform up to 1 / sqrt(9 * 64), std a third of that root."""
+    torch.manual_seed(0)
+    model = models.create("ResNet18", 10)
+    theirs = models.create("ResNet18", 10, pytorch_init=True)
+    copies = models.fresh(theirs), models.untrained(theirs)
+    for network in (model, models.fresh(model)):
+        assert network.layer1[0].conv1.weight.std().item() == pytest.approx((2 / 576) ** 0.5, rel=0.02)
+    for network in (theirs, *copies):
+        weight = network.layer1[0].conv1.weight
+        assert weight.std().item() == pytest.approx((1 / 3 / 576) ** 0.5, rel=0.02) and weight.abs().max() <= 1 / 24
+
+
+@pytest.mark.filterwarnings("ignore:this CPU has no instructions for bf16")
+def test_any_network_computes_in_bf16_when_it_is_asked_to():
+    """Also one that knows nothing of numerics.py; before, its outputs were those of fp32 under the name of bf16."""
+    torch.manual_seed(0)
+    network = torch.nn.Sequential(torch.nn.Linear(64, 64), torch.nn.ReLU(), torch.nn.Linear(64, 3))
+    x = torch.randn(5, 64)
+    exact = network(x)
+    numerics.compute_in(network, "bf16")
+    rounded = network(x)
+    with torch.autocast("cpu", torch.bfloat16):
+        wanted = torch.nn.Sequential.forward(network, x)
+    assert rounded.dtype == torch.float32 and torch.equal(rounded, wanted.float()) and not torch.equal(rounded, exact)
+    copied = copy.deepcopy(network)
+    with torch.no_grad():
+        copied[2].bias += 1
+    assert torch.equal(network(x), rounded) and not torch.equal(copied(x), rounded)
+    numerics.compute_in(network, "fp32")
+    assert torch.equal(network(x), exact)
 
 
 def test_pickled_code_is_not_run(tmp_path):

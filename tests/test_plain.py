@@ -19,7 +19,7 @@ from images import batches
 from methods import METHODS
 from training import fit, sgd
 
-CHECKPOINT = "checkpoints/ResNet18-Folder-seed0.safetensors"
+CHECKPOINT = "checkpoints/ResNet18-Folder-data-seed0.safetensors"
 
 
 @pytest.fixture(scope="module")

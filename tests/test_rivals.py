@@ -17,7 +17,18 @@ import models
 import ssd
 from common import UserError
 from images import batches
-from methods import METHODS, RANGES, assd, jit, l1_sparse, neggrad_plus, potion, salun, scrub
+from methods import (
+    DEFAULTS,
+    METHODS,
+    RANGES,
+    assd,
+    jit,
+    l1_sparse,
+    neggrad_plus,
+    potion,
+    salun,
+    scrub,
+)
 from protocol import PAPER, RELEASED
 from training import fit, sgd, trains_alone
 
@@ -183,6 +194,26 @@ def test_jit_steps_by_hand(protocol):
     assert_same(model, other)
 
 
+JIT_BATCH_SIZES = [("full_class", 128), ("sub_class", 64), ("random", 128)]
+
+
+@pytest.mark.parametrize(("task", "size"), JIT_BATCH_SIZES)
+def test_jit_without_a_batch_size_takes_the_tasks_and_for_a_class_the_studys(task, size):
+    """150 images, some several times, so that no size holds them all: as with that size only."""
+    split = small_split(task)
+    many = torch.arange(len(split.forget)).repeat(8)[:150]
+    split = datasets.replace(split, forget=split.forget.take(many))
+    results = []
+    for options in ({}, {"batch_size": size}, {"batch_size": 100}):
+        torch.manual_seed(0)
+        model = Net(split.num_classes)
+        jit.unlearn(model, split, sigma=0.5, eta=0.01, copies=1, **options)
+        results.append(torch.cat([p.detach().flatten() for p in model.parameters()]))
+    assert torch.equal(results[0], results[1]) and not torch.equal(results[0], results[2])
+    in_a_run = 128 if task == "full_class" else 77  # whose task's batches are of 77
+    assert DEFAULTS["jit"](model, split, 77)["batch_size"] == in_a_run
+
+
 def test_jit_takes_sigma_and_eta_from_its_table(monkeypatch):
     seen = []
     monkeypatch.setattr(jit, "lipschitz", lambda model, x, sigma, copies: seen.append((sigma, copies)) or model(x).sum(1) * 0)
@@ -244,6 +275,57 @@ def test_scrub_passes_in_order_and_their_losses(monkeypatch):
         x, y = all_of(part.take(some), model)
         wanted = sign * scrub.divergence(teacher(x), student(x), 4.0) + weight * F.cross_entropy(student(x), y)
         assert float(options["loss"](student, x, some).detach()) == pytest.approx(float(wanted.detach()), rel=1e-5)
+
+
+def test_scrub_has_both_settings_of_the_jit_study():
+    stated = {"study": "stated", "kl_weight": 1, "ce_weight": 5, "clip": 0}
+    by_script = {"study": "class_script", "kl_weight": 0.001, "ce_weight": 0.99, "clip": 1}
+    by_script["batch_size"] = 128
+    for task, size in (("full_class", 64), ("sub_class", 64), ("random", 128)):
+        split = small_split(task)
+        assert DEFAULTS["scrub"](net(), split) == {**stated, "batch_size": size}
+        assert DEFAULTS["scrub"](net(), split, 77, {"lr": 1.0}) == {**stated, "batch_size": 77}
+        assert DEFAULTS["scrub"](net(), split, 77, {"study": "class_script"}) == by_script
+
+
+OWN = {"kl_weight": 2.0, "ce_weight": 3.0, "clip": 0.0, "batch_size": 9}
+SCRUB_SETTINGS = [
+    ({}, 1, 5, 0, 64),
+    ({"study": "class_script"}, 0.001, 0.99, 1, 128),
+    ({"study": "class_script", **OWN}, 2, 3, 0, 9),
+    ({"clip": 0.5, "batch_size": 9}, 1, 5, 0.5, 9),
+]
+
+
+@pytest.mark.parametrize(("options", "kl_weight", "ce_weight", "clip", "size"), SCRUB_SETTINGS)
+def test_scrub_is_the_plain_loop_in_either_setting(options, kl_weight, ce_weight, clip, size):
+    split, model = small_split("full_class"), net()
+    model.drop.p = 0.0
+    teacher, student = copy.deepcopy(model).eval(), copy.deepcopy(model).train()
+    torch.manual_seed(3)
+    scrub.unlearn(model, split, epochs=2, forget_epochs=2, lr=0.03, **options)
+    torch.manual_seed(3)
+    optimizer = torch.optim.SGD(student.parameters(), 0.03, momentum=0.9, weight_decay=5e-4)
+    norms = {True: [], False: []}
+    for part, forgets in 2 * ((split.forget, True), (split.retain, False)):
+        x, y = all_of(part, model)
+        for some in torch.randperm(len(part)).split(size):
+            if len(some) == 1:
+                continue
+            logits = student(x[some])
+            kl = scrub.divergence(teacher(x[some]).detach(), logits, 4.0)
+            loss = -kl if forgets else kl_weight * kl + ce_weight * F.cross_entropy(logits, y[some])
+            optimizer.zero_grad()
+            loss.backward()
+            gradient = torch.cat([p.grad.flatten() for p in student.parameters()])
+            norms[forgets].append(float(gradient.norm()))
+            if clip:
+                for p in student.parameters():
+                    p.grad *= min(1, clip / norms[forgets][-1])
+            optimizer.step()
+    assert_same(model, student)
+    assert max(norms[False]) > clip  # else nothing was clipped
+    assert clip != 0.5 or max(norms[True]) > clip  # at 1 the few steps on D_f are short enough
 
 
 # ---- SalUn ----

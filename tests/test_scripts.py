@@ -272,8 +272,9 @@ def test_wandb_offline_holds_the_record(place, tmp_path):
     environment = {**os.environ, "WANDB_DIR": str(tmp_path), "NETRC": str(tmp_path / "none")}
     environment.pop("WANDB_API_KEY", None)
     done = call("forget_full_class_main.py", *DIGITS, *CASES["full_class"][2:], "-method", "ssd", "-alpha", 2,
-                "-results", tmp_path, cwd=place, env=environment, stdin=subprocess.DEVNULL)  # fmt: skip
+                "-wandb", "offline", "-results", tmp_path, cwd=place, env=environment, stdin=subprocess.DEVNULL)  # fmt: skip
     assert done.returncode == 0, done.stderr
+    assert "wandb sync" in done.stdout
     record = only_record(tmp_path / "full_class")
     (log,) = (tmp_path / "wandb").glob("offline-run-*/*.wandb")
     config, history, run = read_offline_run(log)

@@ -1,7 +1,9 @@
 """sweep.py: the same records as fresh processes leave, whatever is killed, and whoever else is at it."""
 
 import contextlib
+import io
 import os
+import pty
 import re
 import signal
 import subprocess
@@ -16,6 +18,7 @@ from conftest import DIGITS, ENVIRONMENT, GRID, ROOT, assert_refused, call, copy
 import planning
 import processes
 import sweep as sweeping
+from cifar import CIFAR10_CLASSES
 from common import UserError
 
 COMMAND = [sys.executable, "-W", "ignore", str(ROOT / "sweep.py")]
@@ -106,14 +109,19 @@ def test_missing_networks_are_trained_once_and_a_dry_run_does_nothing(image_fold
     lines = [f"forget_full_class_main.py {flags} {method}" for method in ("baseline", "ssd -alpha 2", "baseline")]
     lines.append(f"forget_full_class_main.py {flags} baseline -weight_path nowhere.safetensors")
     dry = call("sweep.py", "--dry-run", cwd=tmp_path, input="\n".join(lines))
-    assert dry.returncode == 0 and "4 runs: 0 there, 3 to run, 1 wrong" in dry.stdout, dry.stdout
-    assert "no checkpoint at nowhere.safetensors" in dry.stdout and not (tmp_path / "results").exists()
+    assert dry.returncode == 1 and "4 runs: 0 there, 3 to run, 1 wrong" in dry.stdout, dry.stdout
+    assert "no record tells yet how long that takes" in dry.stdout
+    assert "WRONG   line 4: no checkpoint at nowhere.safetensors" in dry.stdout
+    assert not (tmp_path / "results").exists()
     assert not (tmp_path / "checkpoints").exists()
     done = call("sweep.py", "--jobs", 2, cwd=tmp_path, input="\n".join(lines))
     assert done.returncode == 1 and "3 of 4 runs done" in done.stdout and "no checkpoint at nowhere.safetensors" in done.stderr
-    assert done.stdout.count("of the test images right") == 1 and "about" in done.stdout
-    dry = call("sweep.py", "--dry-run", cwd=tmp_path, input="\n".join([*lines[:3], lines[0].replace("dog", "owl")]))
-    assert "3 runs: 2 there, 1 to run, 0 wrong" in dry.stdout and re.search(r"to run .*owl.* about [\d.]+ ", dry.stdout)
+    assert done.stdout.count("of the test images right") == 1
+    lines = [*lines[:3], lines[0].replace("dog", "owl"), f"forget_full_class_main.py {flags} finetune"]
+    dry = call("sweep.py", "--dry-run", cwd=tmp_path, input="\n".join(lines))
+    assert dry.returncode == 0 and "4 runs: 2 there, 2 to run, 0 wrong" in dry.stdout
+    assert re.search(r"to run .*owl.* about [\d.]+ s", dry.stdout)
+    assert "in one process for 1 of them; no record tells yet how long the other 1 take" in dry.stdout
 
 
 @pytest.mark.slow
@@ -157,21 +165,105 @@ def test_the_rest_is_finished_after_a_failure(place, tmp_path):
     flags = f"{' '.join(DIGITS)} -method baseline -wandb disabled -results {tmp_path}"
     lines = ["# a comment", *(f"python forget_full_class_main.py {flags} -forget_class {digit}" for digit in (99, 7))]
     lines.append(f"forget_full_class_main.py {flags} -forget_class 7 -nonsense")
+    lines.append(f"forget_full_class_main.py {flags} -forget_class 3 -nonsense")
     done = call("sweep.py", cwd=place, input="\n".join(lines))
-    assert (
-        done.returncode == 1 and "1 of 3 runs done" in done.stdout and done.stderr.count("failed: forget_full_class_main.py") == 2
-    )
+    assert done.returncode == 1 and "1 of 4 runs done" in done.stdout, done.stderr
     assert only_record(tmp_path)["config"]["forget"] == "7"
+    said = done.stderr.splitlines()
+    for word in ("wrong", "failed"):  # before the work and after it
+        unknown_class, unknown_flag = [line for line in said if line.startswith(f"{word}: ")]
+        assert unknown_class.startswith(f"{word}: line 2: there is no class '99'")
+        assert unknown_flag.startswith(f"{word}: line 4 and 1 more: unrecognized arguments: -nonsense")
+        assert "-forget_class 7 -nonsense" in unknown_flag
 
 
-def test_bad_lines_and_flags_are_refused(tmp_path):
-    for line in ("rm -rf /", "python", "report.py 'unclosed"):
-        assert_refused(call("sweep.py", cwd=tmp_path, input=line), line.split()[0])
+@pytest.mark.parametrize("dry", [(), ("--dry-run",)])
+def test_where_no_line_can_run_one_line_says_so(tmp_path, dry):
+    flags = f"{' '.join(DIGITS)} -protocol banana -method"
+    lines = [f"forget_full_class_main.py {flags} ssd -forget_class {digit}" for digit in range(9)]
+    done = call("sweep.py", *dry, cwd=tmp_path, input="\n".join(["# a grid", *lines]))
+    assert_refused(done, "no line can run: line 2 and 8 more: ", "'banana'", "-forget_class 0")
+    done = call("sweep.py", *dry, cwd=tmp_path, input="\n".join([lines[0], "rm -rf /"]))
+    assert_refused(done, "line 1: ", "and 1 other mistakes")
+    assert not list(tmp_path.iterdir())
+
+
+def lines_of(data):
+    return planning.read_lines(io.TextIOWrapper(io.BytesIO(data)))
+
+
+@pytest.mark.parametrize(("data", "mistake"), [
+    (b"rm -rf /", "starts with one of pretrain_model, forget"),
+    (b"python", "starts with one of"),
+    (b"forget_random_main.txt -net ViT", "starts with one of"),
+    (b"forget_random_main.py 'unclosed", "No closing quotation"),
+    (b"forget_random_main.py -data a\0b", "NUL"),
+    (b"forget_random_main.py -data \xff\xfe", "UTF-8"),
+    (b"\x7fELF\x02\x01\x01\0\0\xc3\x28", "UTF-8"),
+])  # fmt: skip
+def test_a_line_that_is_no_command_is_a_mistake(data, mistake):
+    good, bad = lines_of(b"forget_random_main.py -h\n" + data)
+    assert mistake in bad.mistake and bad.number == 2
+    assert good == ("forget_random_main", ["-h"], 1, "", "")
+    (job,) = planning.plan([bad])
+    assert job.mistake == bad.mistake and str(job) == bad.text and str(job).isprintable()
+
+
+def test_a_script_may_be_given_with_its_path(tmp_path, monkeypatch):
+    starts = ["", "python ", "python3.11 ", ".venv/bin/python ", "./", f"{ROOT}/", f"python {ROOT}/"]
+    data = "\n".join(f"{start}forget_random_main.py -h" for start in starts)
+    found = lines_of(b"\xef\xbb\xbf" + data.replace("\n", "\r\n").encode())  # as Windows writes it
+    assert [line[:3] for line in found] == [("forget_random_main", ["-h"], n) for n in range(1, len(starts) + 1)]
+    (tmp_path / "forget_random_main.py").touch()
+    (line,) = lines_of(f"{tmp_path}/forget_random_main.py -h".encode())
+    assert "is not the one of" in line.mistake and str(ROOT) in line.mistake
+
+
+def test_a_line_without_end_is_refused():
+    with pytest.raises(UserError, match="line 2 has more than 100000 bytes"):
+        lines_of(b"forget_random_main.py -h\n" + b"x" * 100_001)
+    assert len(lines_of(b"forget_random_main.py -data " + b"x" * 99_000)) == 1
+
+
+def test_standard_input_that_holds_no_lines_is_refused(tmp_path):
+    command = f"{' '.join(COMMAND)}"
+    for redirection, words in (("<&-", "closed"), (f"0> {tmp_path}/x", "cannot be read"), ("< /dev/null", "holds no command line")):
+        done = subprocess.run(["bash", "-c", f"{command} {redirection}"], capture_output=True, text=True, cwd=tmp_path)
+        assert_refused(done, words, "sweep.py < lines")
+    screen, terminal = pty.openpty()
+    done = subprocess.run(COMMAND, stdin=terminal, capture_output=True, text=True, cwd=tmp_path, timeout=60)
+    os.close(screen)
+    os.close(terminal)
+    assert_refused(done, "the terminal", "sweep.py < lines")
+
+
+def test_bad_flags_are_refused(tmp_path):
     for flags, words in {("--jobs", 0): "--jobs 0", ("--gpus", "0,x"): "by their numbers", ("--gpus", "1,1"): "each once",
                          ("--gpus", 0, "--jobs", 2): "--jobs-per-gpu", ("--retries", -1): "--retries -1",
                          ("--gpus", 0, "--ray", "auto"): "--ray", ("--jobs-per-gpu", 2): "lines with -gpu",
                          ("--gpus", 0): "lines with -gpu"}.items():  # fmt: skip
-        assert_refused(call("sweep.py", *flags, cwd=tmp_path, input=""), words)
+        assert_refused(call("sweep.py", *flags, cwd=tmp_path, input=GRID[0]), words)
+    line = f"{GRID[0]} -gpu"
+    hidden = {**ENVIRONMENT, "CUDA_VISIBLE_DEVICES": ""}
+    assert_refused(call("sweep.py", cwd=tmp_path, input=line, env=hidden), "line 1: ", "no CUDA device", "omit -gpu")
+
+
+@pytest.mark.parametrize(("name", "value"), [("PROTOCOL", "banana"), ("DATA", __file__), ("RESULTS", __file__),
+                                             ("DATA", "a\nb"), ("PYTHON", "nowhere/python")])  # fmt: skip
+def test_the_grids_surroundings_are_checked_first(name, value):
+    environment = {**ENVIRONMENT, name: value}
+    done = subprocess.run([ROOT / "MAIN_run_experiments.sh", "cpu"], capture_output=True, text=True, env=environment)
+    assert_refused(done, name if name != "PYTHON" else value)
+    assert done.stdout == ""
+
+
+def test_a_folder_of_any_name_reaches_the_lines(tmp_path):
+    data = f"{tmp_path}/it's $HOME \\ é"
+    script = f'source \'{ROOT}/MAIN_run_experiments.sh\'; COMMON="-data $(quoted "$1")"; pretrain ResNet18 Cifar10'
+    plain = {**os.environ, "LC_ALL": "C"}
+    done = subprocess.run(["bash", "-c", script, "-", data], capture_output=True, env=plain, check=True)
+    (line,) = lines_of(done.stdout)
+    assert line.argv[-2:] == ["-data", data]
 
 
 def test_grid_names_every_run_of_the_paper(tmp_path):
@@ -195,6 +287,7 @@ def test_grid_names_every_run_of_the_paper(tmp_path):
 ])  # fmt: skip
 def test_grid_of_the_real_tables(size, networks, runs, tmp_path):
     names = [f"train/a/{number:04}.jpg" for number in range(1002)] + ["train/b c/0.jpg", "test/a/0.jpg", "test/b c/0.jpg"]
+    names += [f"{part}/{name}/0.jpg" for part in ("train", "test") for name in CIFAR10_CLASSES]
     for name in names:
         (tmp_path / "all" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "all" / name).touch()
@@ -203,10 +296,10 @@ def test_grid_of_the_real_tables(size, networks, runs, tmp_path):
     lines = subprocess.run(script, capture_output=True, text=True, env=environment, check=True).stdout.splitlines()
     copied = {str(path.relative_to(tmp_path / "fifth")) for path in (tmp_path / "fifth").rglob("*.jpg")}
     assert copied == (set(names) - {"train/a/1000.jpg", "train/a/1001.jpg"} if size == "fifth" else set())
-    parsed = [(Path(line.split()[0]).stem, line.split()[1:]) for line in lines]
     assert len(set(lines)) == len(lines) == networks + runs
-    jobs = planning.plan(parsed)
+    jobs = planning.plan(lines_of("\n".join(lines).encode()))
     assert sum(job.script == "pretrain_model" for job in jobs) == networks and len(jobs) == len(lines)
+    assert not planning.mistakes_in_words(jobs)
 
 
 class NoPlace:
@@ -228,6 +321,9 @@ class NoPlace:
 
     def close(self, worker):
         pass
+
+    def gpu_mistake(self):
+        return ""
 
     end = dict
 
@@ -313,7 +409,7 @@ def test_runs_wait_for_the_retrain_they_are_measured_against():
 def test_baselines_wait_for_the_first_pass_of_importances_of_their_network():
     lines = [(method, "ResNet18", 0) for method in ("retrain", "baseline", "finetune", "lfssd", "ssd")]
     lines += [("baseline", "ResNet18", 1), ("ssd -importance sample", "ResNet18", 1)]
-    jobs = planning.plan([("forget_full_class_main", ["-net", net, "-dataset", "Cifar20", "-forget_class", "rocket", "-train_seed",
+    jobs = planning.plan([("forget_full_class_main", ["-net", net, "-dataset", "Cifar20", "-forget_class", "veg", "-train_seed",
                           str(seed), "-method", *method.split()]) for method, net, seed in lines])  # fmt: skip
     methods = [job.argv[job.argv.index("-method") + 1] for job in jobs[2:]]
     assert methods == ["lfssd", "retrain", "baseline", "finetune", "ssd", "baseline", "ssd"]
@@ -328,3 +424,120 @@ def test_a_sweep_of_two_processes_leaves_no_semaphore_behind(place, tmp_path):
     done = subprocess.run([sys.executable, ROOT / "sweep.py", "--jobs", "2"], input="\n".join(lines), cwd=tmp_path, text=True,
                           capture_output=True, env=ENVIRONMENT, timeout=300)  # fmt: skip
     assert done.returncode == 0 and "leaked" not in done.stderr, done.stderr
+
+
+FLAGS = ["-net", "ResNet18", "-dataset", "Cifar10", "-forget_class", "cat", "-wandb", "disabled"]
+
+
+def jobs_of(*lines):
+    """The jobs of forget_full_class_main.py with FLAGS and each line's own flags."""
+    return planning.plan([("forget_full_class_main", [*FLAGS, *line.split()]) for line in lines])
+
+
+def mistakes_of(jobs):
+    return [job.mistake for job in jobs if job.script != "pretrain_model"]
+
+
+def test_what_is_done_about_duplicates_reaches_the_training_and_tells_goals_apart():
+    jobs = jobs_of("-method ssd -duplicates drop_train", "-method retrain", "-method retrain -duplicates drop_train")
+    first, second = jobs[:2]
+    assert first.argv[-2:] == ["-duplicates", "drop_train"] and "drop_train" in first.makes
+    assert "-duplicates" not in second.argv and "drop_train" not in second.makes
+    ssd, plain, dropped = jobs[2:]
+    assert ssd.needs == (first.makes, dropped.makes) and plain.makes not in ssd.needs
+    # Of one network: what is tested decides whose goal a retrain is.
+    jobs = jobs_of("-method ssd -duplicates drop_test", "-method retrain", "-method retrain -duplicates drop_test")
+    training, ssd, plain, dropped = jobs
+    assert ssd.needs == (training.makes, dropped.makes) and plain.needs == dropped.needs
+    assert plain.makes not in ssd.needs
+
+
+def test_two_runs_never_keep_their_networks_in_one_file(tmp_path):
+    jobs = jobs_of("-method ssd -save a.safetensors", "-method lfssd -save ./a.safetensors", "-method ssd -save b.safetensors")
+    assert ["several runs would write it" in mistake for mistake in mistakes_of(jobs)] == [True, True, False]
+    jobs = jobs_of("-method ssd -save a.safetensors", "-save a.safetensors -method ssd")  # the same run, written otherwise
+    assert mistakes_of(jobs) == ["", ""]
+    usual = "checkpoints/ResNet18-Cifar10-seed0.safetensors"
+    (mistake,) = mistakes_of(jobs_of(f"-method ssd -save {usual}"))
+    assert "starts from" in mistake
+    jobs = jobs_of(f"-method ssd -train_seed 1 -save {usual}", "-method lfssd")
+    assert ["another line makes or starts from" in mistake for mistake in mistakes_of(jobs)] == [True, False]
+
+
+def test_a_run_waits_for_the_network_that_an_earlier_line_keeps():
+    jobs = jobs_of("-method ssd -save a.safetensors", "-method lfssd -weight_path a.safetensors")
+    training, first, second = jobs
+    assert mistakes_of(jobs) == ["", ""] and training.script == "pretrain_model"
+    assert set(first.products) & set(second.needs) and not set(second.products) & set(first.needs)
+    jobs = jobs_of("-method lfssd -weight_path a.safetensors", "-method ssd -save a.safetensors")
+    assert ["starts from" in mistake for mistake in mistakes_of(jobs)] == [False, True]
+
+
+def test_what_flags_alone_tell_is_a_mistake_before_any_work(place):
+    network = place / "checkpoints" / "ResNet18Slim-Digits-seed0.safetensors"
+    for line, words in {f"-method ssd -weight_path {network}": "was trained for net ResNet18Slim",
+                        "-method ssd -weight_path nowhere.safetensors": "no checkpoint at nowhere.safetensors",
+                        f"-method ssd -weight_path {__file__}.safetensors": "no checkpoint at",
+                        "-method ssd -alpha -1": "-alpha -1",
+                        "-method ssd -forget_class dragon": "no class 'dragon'",
+                        f"-method ssd -data {'x' * 5000} -dataset Folder": "too long",
+                        "-method amnesiac -set epochs=x": "whole number"}.items():  # fmt: skip
+        (mistake,) = mistakes_of(jobs_of(line))
+        assert words in mistake, line
+    (job,) = planning.plan([("pretrain_model", ["-net", "ResNet18", "-dataset", "Cifar10", "-epochs", "0"])])
+    assert "-epochs 0" in job.mistake
+
+
+def sweep_of(*jobs, past):
+    """A sweep under way: two at a time, what past runs took."""
+    sweep = sweeping.Sweep(NoPlace(), 0)
+    sweep.waiting, sweep.past, sweep.total = list(jobs), past, len(jobs)
+    return sweep
+
+
+def job_of(kind, recorded=False):
+    return planning.Job("forget_random_main", [], kind=kind, recorded=recorded)
+
+
+def test_the_time_left_counts_what_is_known_and_nothing_else():
+    short, long, unknown = job_of(("short",)), job_of(("long",)), job_of(("unknown",))
+    past = {("short",): [9.0, 10.0, 400.0], ("long",): [300.0], ("of no line",): [9999.0]}
+    assert sweep_of(short, short, past=past).status() == "[0 of 2 done, 0 running, about 10 s left]"
+    assert sweep_of(short, long, past=past).time_left([short, long]) == "about 2.6 min left"
+    assert sweep_of(short, unknown, past=past).time_left([short, unknown]) == "more than 5 s left"
+    assert sweep_of(unknown, past=past).status() == "[0 of 1 done, 0 running]"
+    done = job_of(("long",), recorded=True)
+    assert sweep_of(done, past=past).time_left([done, short]) == "about 10 s left"
+
+
+def test_times_of_past_runs_are_told_apart(place, tmp_path):
+    folder = copy_of(place, tmp_path)
+    line = f"forget_full_class_main.py {' '.join(DIGITS)} -forget_class 7 -wandb disabled -method amnesiac -set epochs="
+    assert call("sweep.py", cwd=folder, input=f"{line}1").returncode == 0
+    seconds = only_record(folder / "results")["seconds"]
+    jobs = planning.plan(planning.read_lines(io.TextIOWrapper(io.BytesIO(f"{line}1\n{line}1 -seed 5\n{line}2".encode()))))
+    same, again, longer = jobs
+    assert same.seconds == again.seconds == seconds["method"] + seconds["evaluation"] and longer.seconds is None
+    assert (same.recorded, again.recorded, longer.recorded) == (True, False, False)
+
+
+def catches_ctrl_c(pid):
+    """Whether the process has a handler of its own for SIGINT, as Python soon has."""
+    with contextlib.suppress(OSError):
+        caught = re.search(r"SigCgt:\s*(\w+)", Path(f"/proc/{pid}/status").read_text())
+        return bool(int(caught[1], 16) >> (signal.SIGINT - 1) & 1)
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="looks into /proc")
+@pytest.mark.parametrize("delay", [0.1, 0.3, 0.6, 1.0, 1.5, 2.0, 3.0])
+def test_ctrl_c_in_the_first_seconds_leaves_no_traceback_and_no_process(place, tmp_path, ctrl_c_counts, delay):
+    folder = copy_of(place, tmp_path)
+    sweep = started(folder, "--jobs", 2)
+    wait_for(lambda: catches_ctrl_c(sweep.pid))
+    time.sleep(delay)
+    os.killpg(sweep.pid, signal.SIGINT)
+    assert sweep.wait(60) == 130
+    log = (folder / "sweep.log").read_text()
+    assert "Traceback" not in log and "stopped" in log and "KeyboardInterrupt" not in log, log
+    with pytest.raises(ProcessLookupError):
+        wait_for(lambda: os.killpg(sweep.pid, 0), seconds=10)

@@ -42,6 +42,41 @@ def test_sgd_step_by_hand():
     assert not model.training and model.weight.grad is None
 
 
+def test_optimisers_are_the_constants():
+    model = nn.Linear(2, 2)
+    sgd, adam = training.sgd(model, 0.3), training.adam(model, 0.4)
+    for optimizer, settings, lr in ((sgd, training.SGD, 0.3), (adam, training.ADAM, 0.4)):
+        (group,) = optimizer.param_groups
+        assert type(optimizer).__name__ == settings["optimizer"] and group["lr"] == lr
+        for name in settings.keys() - {"optimizer", "betas"}:
+            assert group[name] == settings[name], name
+    assert list(adam.param_groups[0]["betas"]) == training.ADAM["betas"] == [0.9, 0.999]
+    assert (training.SGD["momentum"], training.SGD["weight_decay"]) == (0.9, 5e-4)
+    assert (training.ADAM["eps"], training.ADAM["weight_decay"]) == (1e-8, 0.0)
+
+
+def plain_steps(**options):
+    """Two steps at rate 0.1 on loss = 3 theta, from theta = 2 and a gradient of 7 before them."""
+    model = nn.Linear(1, 1, bias=False)
+    model.weight.data.fill_(2.0)
+    model.weight.grad = torch.full((1, 1), 7.0)
+    batches = [(torch.ones(1, 1), None)] * 2
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    training.fit(model, batches, optimizer, 1, loss=lambda m, x, y: 3 * m(x).sum(), **options)
+    assert model.weight.grad is None
+    return float(model.weight.detach())
+
+
+def test_gradients_at_the_start_are_dropped_or_enter_the_first_step():
+    assert plain_steps() == pytest.approx(2 - 0.1 * (3 + 3))
+    assert plain_steps(uses_gradients=True) == pytest.approx(2 - 0.1 * (7 + 3 + 3))
+
+
+def test_clip_bounds_the_norm_of_each_step():
+    assert plain_steps(clip=1.0) == pytest.approx(2 - 0.1 * (1 + 1), rel=1e-5)
+    assert plain_steps(clip=5.0) == plain_steps(clip=0.0) == plain_steps()
+
+
 class Noisy:
     """Batches that draw from the global generator, as shuffling does."""
 

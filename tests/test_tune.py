@@ -1,19 +1,22 @@
 """tune.py: no test image, the objective by hand, killed and resumed."""
 
 import json
+import re
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 
 import optuna
 import pytest
-from conftest import DIGITS, ENVIRONMENT, ROOT, assert_refused, call
+from conftest import DIGITS, ENVIRONMENT, NET, ROOT, assert_refused, call
 
 import common
 import datasets
 import pretrain_model
 import tune
+from common import UserError
 
 LINE = ["forget_full_class_main.py", *DIGITS, "-forget_class", "7", "-method", "ssd"]
 
@@ -134,14 +137,68 @@ def test_a_trial_that_was_killed_comes_first_again(tmp_path):
     (["pretrain_model.py", *DIGITS, "-method", "ssd"], ["forget_full_class_main.py"]),
     (["forget_full_class_main.py", *DIGITS, "-forget_class", "7"], ["-method"]),
     ([*LINE, "-alpha", "3"], ["-alpha", "sets it itself"]),
+    ([*LINE, "-save", "a.safetensors"], ["-save", "every trial would write over"]),
+    ([*LINE, "--also", "-forget_class 3 -save=a.safetensors"], ["-save", "every trial would write over"]),
+    ([*LINE, "--also", "-set epochs=3"], ["-set", "sets it itself"]),
+    ([*LINE, "-nonsense"], ["-nonsense"]),
+    ([*LINE, "-set", "epochs=1"], ["-set", "sets it itself"]),
+    ([*LINE, "--range", "alpha=nan,2"], ["LOW < HIGH"]),
+    ([*LINE, "-weight_path", "nowhere.safetensors"], ["no checkpoint at nowhere.safetensors"]),
     ([*LINE, "--range", "beta=1,2"], ["NAME=LOW,HIGH", "alpha, lam"]),
     ([*LINE, "--range", "alpha=3,2"], ["LOW < HIGH"]),
     ([*LINE, "--trials", "0"], ["--trials 0"]),
-    ([*LINE[:-1], "ntk"], ["ntk", "nothing to be tuned"]),
+    ([*LINE[:-1], "ntk"], ["ntk", "nothing to tune"]),
     ([*LINE, "--also", "-forget_class '3"], ["--also", "quotation"]),
     ([*LINE, "--also", "-method lfssd"], ["-method", "--also"]),
     ([*LINE[:-4], "-method", "ssd"], ["-forget_class"]),
     ([*LINE[:-3], "sevem", "-method", "ssd"], ["'sevem'"]),
 ])  # fmt: skip
-def test_bad_input(tuned, tmp_path, flags, words):
-    assert_refused(call("tune.py", *flags, "--out", tmp_path, cwd=tuned), *words)
+def test_bad_input(tuned, tmp_path, monkeypatch, flags, words):
+    monkeypatch.chdir(tuned)
+    monkeypatch.setattr(common, "_kept", None)  # given back afterwards: tune.py makes this process a persistent one
+    assert_refuses([*flags, "--out", tmp_path], *words)
+
+
+def assert_refuses(flags, *words):
+    """tune.py raises a UserError that says each of the words."""
+    with pytest.raises(UserError) as refused:
+        tune.main([str(flag) for flag in flags])
+    for word in words:
+        assert word in str(refused.value)
+
+
+@pytest.mark.parametrize(("script", "flags", "words"), [
+    ("forget_full_class_main.py", [*NET, "-dataset", "Cifar20", "-forget_class", "rocket"], ["no class 'rocket'"]),
+    ("forget_full_class_main.py", [*DIGITS, "-forget_class", "7", "--also", "-forget_class 10"], ["no class '10'"]),
+    ("forget_sub_class_main.py", [*DIGITS, "-forget_class", "7"], ["no sub-classes"]),
+    ("forget_random_main.py", [*DIGITS, "-forget_perc", "1.5"], ["-forget_perc 1.5"]),
+    ("forget_corrupted_main.py", [*DIGITS, "-known_share", "1", "-corruption", "label", "-corrupt_count", "5000"],
+     ["-corrupt_count 5000"]),
+    ("forget_full_class_main.py", [*NET, "-dataset", "Folder", "-data", "nowhere", "-forget_class", "cat"], ["nowhere"]),
+    ("forget_full_class_main.py", [*DIGITS, "-forget_class", "7", "--out", __file__], ["cannot write", "a file is where"]),
+])  # fmt: skip
+def test_what_is_wrong_is_said_before_any_training(tmp_path, monkeypatch, script, flags, words):
+    monkeypatch.setattr(common, "_kept", None)  # given back afterwards: tune.py makes this process a persistent one
+    assert_refuses([script, *flags, "-method", "ssd"], *words)
+    assert not (tmp_path / "checkpoints").exists()
+
+
+def test_the_examples_classes_are_there():
+    for word in re.findall(r"-forget_class (\w+)", tune.__doc__):
+        classes, _ = datasets.class_names("Cifar20")
+        assert datasets.class_number(word, classes) in range(20)
+
+
+@pytest.mark.parametrize(("reason", "way_out"), [
+    ("file is not a database", "remove it"),
+    ("database disk image is malformed", "remove it"),
+    ("database or disk is full", "make room"),
+    ("attempt to write a readonly database", "make it writable"),
+    ("unable to open database file", "make it writable"),
+    ("database is locked", "name another folder"),
+])  # fmt: skip
+def test_what_to_do_about_a_study_that_cannot_be_used(reason, way_out):
+    outer = optuna.exceptions.StorageInternalError("An exception is raised during the commit.")
+    outer.__cause__ = sqlite3.OperationalError(reason)
+    message = str(tune.unusable("study.db", outer))
+    assert reason in message and way_out in message and "permissions" not in message

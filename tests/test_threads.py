@@ -1,0 +1,58 @@
+"""What is in place before torch is loaded: threads that spin briefly, and a Ctrl-C without a traceback."""
+
+import ast
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from conftest import ROOT
+
+CHOICES = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
+
+
+def spins(**chosen):
+    environment = {name: value for name, value in os.environ.items() if name not in CHOICES}
+    code = "import threads, os; print(os.environ.get('GOMP_SPINCOUNT'))"
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=ROOT, env={**environment, **chosen}, capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+def test_threads_spin_briefly_unless_the_user_has_chosen():
+    assert spins() == "10000"
+    assert spins(GOMP_SPINCOUNT="7") == "7"
+    assert spins(OMP_WAIT_POLICY="passive") == "None"
+
+
+def first_import(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            return node.names[0].name
+        if isinstance(node, ast.ImportFrom):
+            return node.module
+    return None
+
+
+def test_every_script_imports_threads_first():
+    folders = (ROOT, ROOT / "experiments", ROOT / "benchmarks")
+    scripts = [path for folder in folders for path in folder.glob("*.py") if "__main__" in path.read_text()]
+    assert len(scripts) >= 10
+    for path in [*scripts, ROOT / "tests" / "conftest.py"]:
+        assert first_import(path) == "threads", path.name
+
+
+@pytest.mark.parametrize("script", ["pretrain_model.py", "sweep.py", "report.py"])
+@pytest.mark.parametrize("delay", [0.3, 1.0, 2.0])
+def test_ctrl_c_while_torch_is_loaded_shows_no_traceback(script, delay, tmp_path):
+    command = [sys.executable, ROOT / script, "-net", "ResNet18Slim", "-dataset", "Digits"]
+    process = subprocess.Popen(
+        command, cwd=tmp_path, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    time.sleep(delay)
+    process.send_signal(signal.SIGINT)
+    _, told = process.communicate(timeout=120)
+    assert "Traceback" not in told
+    assert process.returncode in (2, 130)  # 2: it was faster, and had refused its flags
