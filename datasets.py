@@ -96,7 +96,10 @@ def _cifar(kind, data):
 
 
 def pins(data, size, protocol):
-    """Pins face recognition: one folder an identity and no test part; every fifth image of each is for testing."""
+    """Pins face recognition: one folder an identity and no test part; every fifth image of each is for testing.
+
+    Differs 1: Images are resized with antialiasing here. The released code resizes them otherwise.
+    """
     pixels, labels, classes, _, digest = read_folder(_pins_folder(data), 36)
     whole = image_set("PinsFaceRecognition", pixels, labels, classes, CIFAR_AUGMENTATION, digest=digest)
     return (whole, whole) if protocol.pins_is_tested_on_training_images else parted(whole, labels)

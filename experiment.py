@@ -24,7 +24,7 @@ from common import UserError, sha256
 from files import Claim, check_writable
 from flags import file_name
 from images import batches
-from methods import METHODS, OPTIMIZERS, SCORING, retrain, values_in_effect
+from methods import CHECKS, METHODS, OPTIMIZERS, SCORING, retrain, values_in_effect
 from protocol import PROTOCOLS
 from training import recipe, trains_alone
 
@@ -67,6 +67,8 @@ def prepare(args, split, ALPHA, LAMBDA):
     takes = inspect.signature(METHODS[args.method]).parameters
     learned_by = metadata.get("recipe") or recipe(args.net, args.dataset)
     values = values_in_effect(args.method, args.set, model, split, args.b)
+    if args.method in CHECKS:
+        CHECKS[args.method](model, split, protocol=protocol, **values)
     usual = values_in_effect(args.method, {}, model, split, args.b)
     config = _configuration(args, split, metadata, takes, ALPHA, LAMBDA)
     config["set"] = {name: value for name, value in args.set.items() if value != usual[name]}
@@ -205,8 +207,11 @@ def untrained_for(args, model):
 
 def _check_zrf(args, model, split):
     """UserError where ZRF as released, by each batch's own statistics, would meet a batch of one image."""
+    protocol = PROTOCOLS[args.protocol]
+    if args.method == "bad_teacher" and protocol.bad_teacher_zrf_in_eval_mode:
+        return
     scored = batches(split.forget_test, model, args.b)
-    if PROTOCOLS[args.protocol].zrf_by_elementwise_kl and scored.leaves_one and not trains_alone(model, scored.size):
+    if protocol.zrf_by_elementwise_kl and scored.leaves_one and not trains_alone(model, scored.size):
         raise UserError(f"-b {args.b} leaves a batch of one image, of which BatchNorm cannot take ZRF as released; "
                         "take another, or forget more images")  # fmt: skip
 

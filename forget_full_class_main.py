@@ -18,6 +18,7 @@ from methods import METHODS
 from protocol import PROTOCOLS
 
 # Select a parameter when I_Df > ALPHA * I_D: a smaller ALPHA selects more. A data set's row goes before a network's.
+# Differs 2: SSD's alpha for Pins is 50. The released script has 10, where a comment says 50.
 ALPHA = {
     "ssd": {"ResNet18": 10, "ResNet18Slim": 6, "ViT": 5, "PinsFaceRecognition": 50},
     "lfssd": {"ResNet18": 10, "ResNet18Slim": 4, "ViT": 10, "Cifar20": 5, "Cifar100": 10, "PinsFaceRecognition": 10},

@@ -5,6 +5,8 @@
 needs the checkpoint that pretrain_model.py leaves and writes one record under results/sub_class/. On the CPU, without
 -gpu, the Digits take seconds: -net ResNet18Slim -dataset DigitShapes -forget_class 0.
 Expected, as the demo runs it: the README's table.
+
+Differs 3: -seed is 0 unless given. The released script's default is 42.
 """
 
 import threads  # noqa: F401 (before torch)

@@ -13,6 +13,8 @@ from common import UserError, progress
 from gradients import jacobian
 from images import batches
 
+ROWS_AT_A_TIME = 480  # of the kernel, in one product
+
 
 def kernel_and_residual(model, images, num_classes, block):
     """(G^T G [N C, N C], softmax - onehot [N C]) of N images, image by image and within it class by class."""
@@ -20,14 +22,35 @@ def kernel_and_residual(model, images, num_classes, block):
     size = len(images) * num_classes
     kernel, residual = data[0][0].new_empty(size, size), data[0][0].new_empty(size)
     rows = [slice(i * block * num_classes, min((i + 1) * block * num_classes, size)) for i in range(len(data))]
-    for i, (x, y) in enumerate(progress(data, "ntk kernel")):
-        with torch.no_grad():
-            residual[rows[i]] = (model(x).softmax(1) - F.one_hot(y, num_classes)).flatten()
-        one = jacobian(model, x, num_classes).flatten(0, 1)
-        for j in range(i + 1):  # no second name for a block: two at a time are all that `memory` has room for
-            part = one @ (one if i == j else jacobian(model, data[j][0], num_classes).flatten(0, 1)).T
-            kernel[rows[i], rows[j]], kernel[rows[j], rows[i]] = part, part.T
+    entries = sum(part.stop * (part.stop - part.start) for part in rows)
+    with progress(None, "ntk kernel", entries) as bar:
+        for i, (x, y) in enumerate(data):
+            with torch.no_grad():
+                residual[rows[i]] = (model(x).softmax(1) - F.one_hot(y, num_classes)).flatten()
+            one = _jacobian_rows(model, x, num_classes)
+            _fill(kernel, rows[i], rows[i], one, one, bar)
+            for j in range(i):
+                # No name for the other block: two at a time are all that `memory` has room for.
+                _fill(kernel, rows[i], rows[j], one, _jacobian_rows(model, data[j][0], num_classes), bar)
     return kernel, residual
+
+
+def _jacobian_rows(model, x, num_classes):
+    """The Jacobian of all logits of x, [B C, P]."""
+    return jacobian(model, x, num_classes).flatten(0, 1)
+
+
+def _fill(kernel, rows, columns, one, other, bar):
+    """kernel[rows, columns] = one other^T, and its transpose: some rows at a time for the bar's sake."""
+    first = rows.start
+    for part in one.split(ROWS_AT_A_TIME):
+        product = part @ other.T
+        at = slice(first, first + len(part))
+        kernel[columns, at] = product.T
+        if rows != columns:
+            kernel[at, columns] = product
+        first = at.stop
+        bar.update(product.numel())
 
 
 def jacobian_times(model, images, v):

@@ -6,6 +6,8 @@ Differs 1: ZRF is computed from logarithms and stays finite. The released ZRF is
 probability underflows to 0.
 """
 
+from threads import one_thread
+
 import math
 
 import torch
@@ -49,6 +51,7 @@ def class_accuracy(logits, labels, num_classes):
     return accuracies
 
 
+@one_thread()
 def entropy(logits):
     """Entropy of each image's softmax in nats, [N], between 0 and ln C."""
     log_p = F.log_softmax(logits.double(), dim=1)
@@ -60,6 +63,7 @@ def entropy_histogram(logits, bins=20):
     return torch.histc((entropy(logits).cpu() / math.log(logits.shape[1])).clamp(max=1), bins, 0, 1).long().tolist()
 
 
+@one_thread()
 def zrf(logits, untrained_logits, *, elementwise_kl=False):
     """Zero retrain forgetting (arXiv:2205.08096): 1 - mean Jensen-Shannon divergence, in nats, to an untrained network.
 

@@ -16,13 +16,16 @@ class Processes:
 
     def __init__(self, total):
         self.total, self.captured = total, total > 1
+        self.opened = []
 
     def count(self):
         return self.total
 
     def open(self):
         context = multiprocessing.get_context("spawn")
-        return ProcessPoolExecutor(1, context, workers.begin, (os.getcwd(), self.captured))
+        worker = ProcessPoolExecutor(1, context, workers.begin, (os.getcwd(), self.captured))
+        self.opened.append(worker)
+        return worker
 
     def close(self, worker):
         worker.shutdown(wait=False, cancel_futures=True)  # a broken one may never end by itself; end() sees to that
@@ -30,6 +33,8 @@ class Processes:
     def end(self):
         for process in multiprocessing.active_children():
             process.terminate()
+        for worker in self.opened:  # its thread closes what Python's exit would write to at the same time
+            worker.shutdown(wait=True, cancel_futures=True)
 
     def gpu_mistake(self):
         """Why no line with -gpu can run here; empty where it can."""

@@ -7,6 +7,8 @@ them and prints the tables; --html: one self-contained page with all of it. A re
 used is left out, with a line that says why.
 """
 
+import threads  # noqa: F401 (before torch)
+
 import csv
 import io
 import re

@@ -364,7 +364,7 @@ def _reason_against(p):
         return "has no shape yet; run the model on one batch first"
     if hasattr(p, "device_mesh"):
         return "is sharded; gather the whole model on one device first"
-    if p.is_meta:
+    if p.device.type == "meta":
         return "is on the meta device, where it has no values; load the weights first"
     if p.layout != torch.strided:
         return f"is a sparse tensor ({p.layout}); make it dense first (to_dense)"

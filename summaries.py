@@ -143,9 +143,11 @@ def _newness(record):
 
 def _rows_of(sections):
     """{forgotten: rows} of {forgotten: variants}."""
+    every_variant = [variant for variants in sections.values() for variant in variants]
     rows = {}
     for forgotten, variants in sections.items():
-        rows[forgotten] = _rows(variants, _goals(variants, sections))
+        labels = [_label(variant, variants, every_variant) for variant in variants]
+        rows[forgotten] = _rows(variants, labels, _goals(variants, sections))
     return rows
 
 
@@ -196,37 +198,55 @@ def _text(value):
     return f"{value:.12g}" if isinstance(value, float) else str(value)
 
 
-def _rows(variants, goals):
-    def place(variant):
+def _rows(variants, labels, goals):
+    def place(labelled):
+        variant, _ = labelled
         config = variant.any_run()["config"]
-        return FIRST.get(variant.method, 2), variant.method, *[config[k] or 0 for k in ("b", "alpha", "lambda")]
+        dials = [config[name] or 0 for name in ("b", "alpha", "lambda")]
+        return FIRST.get(variant.method, 2), variant.method, *dials
 
-    ordered = sorted(variants, key=place)
-    return [_row(_label(variant, variants), variant, variants, goals) for variant in ordered]
+    ordered = sorted(zip(variants, labels, strict=True), key=place)
+    return [_row(label, variant, variants, goals) for variant, label in ordered]
 
 
-def _label(variant, variants):
-    """The method with those settings that differ between its rows or were given with -set."""
-    differing = set()
-    for other in variants:
-        if other.method == variant.method:
-            differing |= _differing(variant.settings, other.settings)
+def _label(variant, section, table):
+    """The method with those settings that differ between its rows or were given with -set.
+
+    section, table: all variants of either. One label means one setting in every section, so that
+    means over sections are means of the same. The images differ with what is corrupted.
+    """
+    in_section = [other.settings for other in section if other.method == variant.method]
+    in_table = [other.settings for other in table if other.method == variant.method]
+    elsewhere = _differing(in_table)
+    if "corruption" in variant.any_run()["config"]:
+        elsewhere -= {"data", "weights"}
     given = set(variant.any_run()["config"]["set"])
-    named = differing | given
+    named = _differing(in_section) | elsewhere | given
     told = [f"{name} {text}" for name, text in variant.settings.items() if name in named]
     return f"{variant.method} ({', '.join(told)})" if told else variant.method
 
 
-def _differing(mine, other):
-    """The names of the settings by which two rows differ.
+def _differing(settings_of):
+    """The names of the settings that are not the same in all of a list of settings.
 
-    Hyper-parameters that one of them has not recorded count as one name.
+    Hyper-parameters that some have not recorded count as one name.
     """
-    if (NOT_RECORDED in mine) == (NOT_RECORDED in other):
-        names = {*mine, *other}
-    else:
-        names = {*ALWAYS_COMPARED, NOT_RECORDED}
-    return {name for name in names if mine.get(name) != other.get(name)}
+    recorded = [settings for settings in settings_of if NOT_RECORDED not in settings]
+    unrecorded = [settings for settings in settings_of if NOT_RECORDED in settings]
+    names = _unequal(recorded) | _unequal(unrecorded)
+    if recorded and unrecorded:
+        names |= _unequal(settings_of) & {*ALWAYS_COMPARED, NOT_RECORDED}
+    return names
+
+
+def _unequal(settings_of):
+    """The names that are not the same in all of a list of settings."""
+    unequal = set()
+    for name in set().union(*settings_of):
+        values = {settings.get(name) for settings in settings_of}
+        if len(values) > 1:
+            unequal.add(name)
+    return unequal
 
 
 def _row(label, variant, variants, goals):

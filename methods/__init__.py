@@ -10,7 +10,7 @@ import importlib
 import inspect
 import typing
 
-from methods import bad_teacher, jit, ntk, scrub, unsir
+from methods import bad_teacher, jit, neggrad_plus, ntk, potion, salun, scrub, unsir
 
 NAMES = ("baseline", "retrain", "finetune", "bad_teacher", "amnesiac", "unsir", "fisher", "ntk", "ssd", "lfssd", "assd", "alfssd",
          "potion", "jit", "scrub", "salun", "neggrad_plus", "l1_sparse")  # fmt: skip
@@ -26,6 +26,16 @@ DEFAULTS = {
     "ntk": ntk.defaults,
     "scrub": scrub.defaults,
     "unsir": unsir.defaults,
+}
+# where settings or images may not do: (model, split, protocol=..., values in effect) raises UserError
+CHECKS = {
+    "bad_teacher": bad_teacher.check,
+    "jit": jit.check,
+    "neggrad_plus": neggrad_plus.check,
+    "ntk": ntk.check,
+    "potion": potion.check,
+    "salun": salun.check,
+    "unsir": unsir.check,
 }
 # where the released code scores a method otherwise: protocol -> keyword arguments of metrics.score
 SCORING = {"bad_teacher": bad_teacher.scoring, "unsir": unsir.scoring}

@@ -117,6 +117,8 @@ def test_methods_stay_on_the_gpu_and_compute_what_they_do_on_a_cpu(method, gpu):
         parts = [part.to(device).take(torch.arange(0, len(part), 5)) for part in datasets.load("Digits")]
         split = datasets.split_class(*parts, "7")
         settings = settings_for(method, model)
+        if method in ("finetune", "neggrad_plus"):
+            settings["lr"] = 1e-4  # at their own rates a GPU's fused steps round themselves away from a CPU's
         waits.clear()
         torch.manual_seed(1)
         result = METHODS[method](model, split, **settings)

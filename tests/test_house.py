@@ -41,6 +41,7 @@ def test_every_file_imports_only_from_files_above_it():
     libraries = {"math", "warnings", "contextlib", "torch"}
     assert set(imported(ROOT / "ssd.py")) | set(imported(ROOT / "gradients.py")) == {*libraries, "gradients"}
     assert {n for n in imported(ROOT / "report.py") if n in ORDER} == {
+        "threads",
         "common",
         "files",
         "records",

@@ -673,6 +673,27 @@ def test_unchanged_is_said():
     assert "UNCHANGED" in report.LEGEND and "COLLAPSED" in report.LEGEND
 
 
+def test_means_over_classes_are_of_one_setting():
+    """What was run by other settings, or from another network, for one class is not averaged with the rest."""
+    entries = [with_settings("finetune", 90, epochs=5), with_settings("finetune", 50, epochs=10)]
+    entries += [record("ssd", 0, 90, 0, 20), record("ssd", 0, 50, 0, 20), record("jit", 0, 90, 0, 20), record("jit", 0, 50, 0, 20)]
+    for entry in entries[1::2]:
+        entry["config"]["forget"] = "8"
+    entries[3].update(weights_hash="f" * 64, forgotten_before=[{"forget": "7", "method": "ssd"}])
+    (sections,) = tables(entries).values()
+    assert {name: means["D_r %"][0] for name, means in over_classes(sections).items()} == {"jit": 70}
+    assert {row.label for row in sections["7"]} == {"finetune (epochs 5)", "finetune (epochs 10)", "ssd", "ssd (after 7)", "jit"}
+
+
+def test_other_corruptions_are_other_data_by_nature():
+    entries = [record("potion", 0, 90, 50, 5, task="corrupted", forget=kind, data=kind * 64) for kind in "ab"]
+    for entry in entries:
+        entry["config"].update(corruption=entry["config"]["forget"], corrupt_count=5, known_share=0.5)
+        entry["weights_hash"] = entry["data_hash"]
+    (sections,) = tables(entries).values()
+    assert [row.label for rows in sections.values() for row in rows] == ["potion", "potion"]
+
+
 def test_networks_that_had_forgotten_before_stand_apart():
     first, second = record("ssd", 0, 90, 0, 20, alpha=10), record("ssd", 1, 50, 0, 20, alpha=10)
     second.update(weights_hash="f" * 64, forgotten_before=[{"forget": "cat", "method": "ssd"}, {"forget": "owl", "method": "jit"}])
@@ -824,7 +845,7 @@ def test_odd_names_break_no_figure(tmp_path):
     entry["config"].update(corruption="é", corrupt_count=5, known_share=0.5, dataset="Folder", data="$x_$")
     records.write(results / "corrupted.json", entry)
     report.main([str(results), "--html", str(tmp_path / "page.html")])
-    assert (tmp_path / "page.html").read_text().count("<img") == 7
+    assert (tmp_path / "page.html").read_text().count("<img") == 6  # no means over classes whose runs differ
     key, sections = next(iter(tables(records.read_all(results)).items()))
     texts = {name: drawn_texts(figure) for name, figure in plots.figures(key, sections).items()}
     assert all("forget $x_$" in found or name in ("overview", "alpha") for name, found in texts.items())
