@@ -235,7 +235,9 @@ def _original_scores(args, model, original_logits, split, baseline_path):
         return {"d_r": baseline["scores"]["RetainTestAcc"], "d_f": baseline["scores"]["Df"]}
     protocol = PROTOCOLS[args.protocol]
     test_logits = original_logits(split.test, "test")
-    if split.forget_test.digest == split.test.digest:
+    if split.attacked is not None:
+        forget_logits = original_logits(split.forget_test, "triggered")
+    elif split.forget_test.digest == split.test.digest:
         forget_logits = metrics.picked(test_logits, split.test, split.forget_test)
     else:
         forget_logits = metrics.logits_of(model, split.forget_test)
