@@ -11,7 +11,7 @@ import os
 import sys
 from contextlib import contextmanager
 
-SPINS = "10000"  # rounds that a waiting thread spins before it sleeps; GNU's default is 300,000
+SPINS = "3000"  # rounds that a waiting thread spins before it sleeps; GNU's default is 300,000
 
 
 @contextmanager

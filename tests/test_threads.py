@@ -22,7 +22,7 @@ def spins(**chosen):
 
 
 def test_threads_spin_briefly_unless_the_user_has_chosen():
-    assert spins() == "10000"
+    assert spins() == "3000"
     assert spins(GOMP_SPINCOUNT="7") == "7"
     assert spins(OMP_WAIT_POLICY="passive") == "None"
 
