@@ -201,6 +201,8 @@ def test_a_value_equal_to_the_default_is_the_same_run(place, tmp_path):
     flags = (*CASES["full_class"], "-method", "jit", "-results", tmp_path)
     forget(place, "full_class", *flags)
     assert "done before" in forget(place, "full_class", *flags, "-set", "sigma=0.5", "eta=0.0003", "batch_size=128")
+    forget(place, "full_class", *flags, "-set", "sigma=0.5", "-force")
+    assert only_record(tmp_path)["config"]["set"] == {}  # a label names only what differs from the default
 
 
 def test_a_record_says_each_classs_accuracy(place, tmp_path):
