@@ -195,7 +195,9 @@ def _identical_images(split, metadata):
             "the retained ones: they cannot be forgotten",
             stacklevel=2,
         )
-    before = [{name: entry[name] for name in ("task", "forget", "method", "record")} for entry in metadata.get("forgotten", [])]
+    before = []
+    for entry in metadata.get("forgotten", []):
+        before.append({name: entry[name] for name in ("task", "forget", "method", "record")})
     return {"duplicates": found, "forgotten_before": before}
 
 
