@@ -1,27 +1,33 @@
 """The data sets by name, and the splits of them that say what is to be forgotten."""
 
-import difflib
-import math
 import pickle
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from cifar import CIFAR10_CLASSES, CIFAR20_CLASSES, CIFAR20_COARSE, CIFAR100_CLASSES
-from common import UserError, sha256
-from duplicates import handled
-from folders import class_folders, largest_side, read_folder
-from images import Augmentation, ImageSet, image_set, random_order
-from protocol import PAPER
+from common.errors import UserError
+from common.files import sha256
+from learning.augment import Augmentation
+from learning.cifar import CIFAR10_CLASSES, CIFAR20_CLASSES, CIFAR20_COARSE, CIFAR100_CLASSES
+from learning.duplicates import handled
+from learning.folders import class_folders, largest_side, read_folder
+from learning.images import image_set
+from learning.protocol import PAPER
 
 CIFAR_AUGMENTATION = Augmentation(crop=32, padding=4, flip=True, degrees=15)
-DIGITS_AUGMENTATION = Augmentation(crop=8, padding=1, flip=False, degrees=10)  # a mirrored digit is another digit
+
+
+DIGITS_AUGMENTATION = Augmentation(
+    crop=8, padding=1, flip=False, degrees=10
+)  # a mirrored digit is another digit
+
+
 PINS_FOLDER = "105_classes_pins_dataset"
+
+
 SHAPES = {"round": (0, 6, 8, 9), "straight": (1, 4, 7), "curved": (2, 3, 5)}
-SPELLINGS = {"vehicle2": "vehicles_2", "veg": "fruit_and_vegetables", "natural_scenes": "large_natural_outdoor_scenes",
-             "electrical_devices": "household_electrical_devices"}  # the released scripts' names  # fmt: skip
 
 
 # ---- the sets: one function each, (data folder, size in pixels for folders, protocol) -> (train, test) ----
@@ -37,10 +43,20 @@ def digits(data, size, protocol):
 def digit_shapes(data, size, protocol):
     """The same images and the same parts under three coarse labels, the digit as fine label."""
     pixels, digit = _digits()
-    shape_of = {number: shape for shape, numbers in enumerate(SHAPES.values()) for number in numbers}
+    shape_of = {
+        number: shape for shape, numbers in enumerate(SHAPES.values()) for number in numbers
+    }
     labels = torch.tensor([shape_of[number] for number in digit.tolist()])
     names = [str(number) for number in range(10)]
-    whole = image_set("DigitShapes", pixels, labels, SHAPES, DIGITS_AUGMENTATION, fine_labels=digit, fine_classes=names)
+    whole = image_set(
+        "DigitShapes",
+        pixels,
+        labels,
+        SHAPES,
+        DIGITS_AUGMENTATION,
+        fine_labels=digit,
+        fine_classes=names,
+    )
     return parted(whole, digit)
 
 
@@ -64,10 +80,24 @@ def cifar20(data, size, protocol):
     """CIFAR-100's images under their 20 coarse labels, the 100 as fine labels."""
     parts = []
     for pixels, fine, coarse, fine_names, coarse_names in _cifar("CIFAR100", data):
-        if any(fine_label not in CIFAR20_COARSE[label] for fine_label, label in zip(fine, coarse, strict=True)):
-            raise UserError(f"the coarse labels in {data}'s CIFAR-100 are not the published ones; fetch the archive again")
-        parts.append(image_set("Cifar20", pixels, coarse, coarse_names, CIFAR_AUGMENTATION,
-                               fine_labels=fine, fine_classes=fine_names))  # fmt: skip
+        if any(
+            fine_label not in CIFAR20_COARSE[label]
+            for fine_label, label in zip(fine, coarse, strict=True)
+        ):
+            raise UserError(
+                f"the coarse labels in {data}'s CIFAR-100 are not the published ones; fetch the archive again"
+            )
+        parts.append(
+            image_set(
+                "Cifar20",
+                pixels,
+                coarse,
+                coarse_names,
+                CIFAR_AUGMENTATION,
+                fine_labels=fine,
+                fine_classes=fine_names,
+            )
+        )
     return tuple(parts)
 
 
@@ -84,15 +114,33 @@ def _cifar(kind, data):
     try:
         train, test = (archive(data, train=part, download=True) for part in (True, False))
     except (OSError, RuntimeError) as error:
-        raise UserError(f"{kind} is not in {data} and could not be fetched ({error}); download {archive.url} "
-                        f"(md5 {archive.tgz_md5}) on a machine with a network and put it into {data}") from error  # fmt: skip
+        raise UserError(
+            f"{kind} is not in {data} and could not be fetched ({error}); download {archive.url} "
+            f"(md5 {archive.tgz_md5}) on a machine with a network and put it into {data}"
+        ) from error
     coarse, coarse_names = (None, None), None
-    if kind == "CIFAR100":  # torchvision reads the fine labels alone; the archive, its md5 checked above, holds both
+    if (
+        kind == "CIFAR100"
+    ):  # torchvision reads the fine labels alone; the archive, its md5 checked above, holds both
         folder = Path(data) / archive.base_folder
-        read = [pickle.loads((folder / name).read_bytes(), encoding="latin1") for name in ("train", "test", "meta")]
-        coarse, coarse_names = (read[0]["coarse_labels"], read[1]["coarse_labels"]), read[2]["coarse_label_names"]
-    return [(torch.from_numpy(part.data).permute(0, 3, 1, 2).contiguous(), part.targets, coarse[test_part],
-             part.classes, coarse_names) for test_part, part in enumerate((train, test))]  # fmt: skip
+        read = [
+            pickle.loads((folder / name).read_bytes(), encoding="latin1")
+            for name in ("train", "test", "meta")
+        ]
+        coarse, coarse_names = (
+            (read[0]["coarse_labels"], read[1]["coarse_labels"]),
+            read[2]["coarse_label_names"],
+        )
+    return [
+        (
+            torch.from_numpy(part.data).permute(0, 3, 1, 2).contiguous(),
+            part.targets,
+            coarse[test_part],
+            part.classes,
+            coarse_names,
+        )
+        for test_part, part in enumerate((train, test))
+    ]
 
 
 def pins(data, size, protocol):
@@ -101,7 +149,9 @@ def pins(data, size, protocol):
     Differs 1: Images are resized with antialiasing here. The released code resizes them otherwise.
     """
     pixels, labels, classes, _, digest = read_folder(_pins_folder(data), 36)
-    whole = image_set("PinsFaceRecognition", pixels, labels, classes, CIFAR_AUGMENTATION, digest=digest)
+    whole = image_set(
+        "PinsFaceRecognition", pixels, labels, classes, CIFAR_AUGMENTATION, digest=digest
+    )
     return (whole, whole) if protocol.pins_is_tested_on_training_images else parted(whole, labels)
 
 
@@ -117,7 +167,11 @@ def _pins_folder(data):
 
 def folder(data, size, protocol):
     """A user's own images: DIR/train/<class>/ and DIR/test/<class>/."""
-    size = max(32, min(size, max(largest_side(Path(data) / part) for part in ("train", "test")))) if size > 32 else 32
+    size = (
+        max(32, min(size, max(largest_side(Path(data) / part) for part in ("train", "test"))))
+        if size > 32
+        else 32
+    )
     parts = []
     for part in ("train", "test"):
         pixels, labels, classes, names, digest = read_folder(Path(data) / part, size)
@@ -129,12 +183,21 @@ def folder(data, size, protocol):
         raise UserError(f"{data}/train holds one class alone; a network needs two or more")
     if train.classes != test.classes:
         differing = sorted(set(train.classes) ^ set(test.classes))
-        raise UserError(f"train and test in {data} must hold the same classes; only one of them has {', '.join(differing[:5])}")
+        raise UserError(
+            f"train and test in {data} must hold the same classes; only one of them has {', '.join(differing[:5])}"
+        )
     return train, test
 
 
-SETS = {"Digits": digits, "DigitShapes": digit_shapes, "Cifar10": cifar10, "Cifar20": cifar20, "Cifar100": cifar100,
-        "PinsFaceRecognition": pins, "Folder": folder}  # fmt: skip
+SETS = {
+    "Digits": digits,
+    "DigitShapes": digit_shapes,
+    "Cifar10": cifar10,
+    "Cifar20": cifar20,
+    "Cifar100": cifar100,
+    "PinsFaceRecognition": pins,
+    "Folder": folder,
+}
 
 
 def load(name, data="data", *, size=32, protocol=PAPER, duplicates="keep"):
@@ -186,124 +249,7 @@ def every_fifth(images, labels):
 
 def parted(whole, labels):
     """(four fifths, one fifth) of a set, as `every_fifth` parts it by labels [N]; each with a digest of its own."""
-    return tuple(replace(whole.take(positions), digest=sha256(whole.digest, positions)) for positions in every_fifth(whole, labels))
-
-
-# ---- what is to be forgotten ----
-
-
-@dataclass(frozen=True, eq=False)
-class Split:
-    """D parted into what stays and what goes; all the experiments differ in.
-
-    full: D in the order in which SSD reads it. forget_class: the label that D_f bears (None: several); whole: all that
-    bear it are forgotten. In the random task forget_test is forget itself and retain_test the whole test set.
-    attacked: the label to which a trigger on forget_test sends a poisoned network (None: there is no trigger).
-    """
-
-    full: ImageSet
-    retain: ImageSet
-    forget: ImageSet
-    retain_test: ImageSet
-    forget_test: ImageSet
-    num_classes: int
-    forget_class: int | None
-    whole: bool
-    train: ImageSet  # all of the data set's training images, in its order
-    test: ImageSet
-    attacked: int | None = None
-
-
-def split_class(train, test, forget_class, *, protocol=PAPER):
-    """Forget one class (its name or number)."""
-    label = class_number(forget_class, train.classes)
-    return _split_by_label(train, test, "labels", label, label, protocol)
-
-
-def split_sub_class(train, test, forget_class, *, protocol=PAPER):
-    """Forget one fine class (its name or number) of a set that has coarse labels too."""
-    check_sub_classes(train.name, train.classes, train.fine_classes)
-    fine = class_number(forget_class, train.fine_classes)
-    label = int(train.labels[train.fine_labels == fine][0])
-    return _split_by_label(train, test, "fine_labels", fine, label, protocol)
-
-
-def check_sub_classes(name, classes, fine_classes):
-    """UserError where a data set has no finer classes than its classes."""
-    if list(fine_classes) == list(classes):
-        raise UserError(f"{name} has no sub-classes; take DigitShapes or Cifar20, or forget_full_class_main.py")
-
-
-def _split_by_label(train, test, kind, forgotten, forget_class, protocol):
-    labels, test_labels = getattr(train, kind), getattr(test, kind)
-    order, test_order = torch.argsort(labels, stable=True), torch.argsort(test_labels, stable=True)
-    goes, test_goes = labels[order] == forgotten, test_labels[test_order] == forgotten
-    if goes.all():
-        raise UserError("the forget set is the whole training set; a set of one class cannot forget it")
-    if not test_goes.any():
-        raise UserError("the test set holds no image of what is to be forgotten; add some, so that D_f can be measured")
-    retain, forget = order[~goes], order[goes]
-    full = torch.cat([retain, forget]) if protocol.full_set_ends_with_forget_set else order
-    return Split(train.take(full), train.take(retain), train.take(forget), test.take(test_order[~test_goes]),
-                 test.take(test_order[test_goes]), len(train.classes), forget_class, kind == "labels", train, test)  # fmt: skip
-
-
-def split_random(train, test, forget_perc, seed, *, protocol=PAPER):
-    """Forget a share of the training images, drawn by `seed` alone: ceil(share * N) of them (0.00165 of 50,000: 83)."""
-    count = math.ceil(forget_perc * len(train) - 1e-9) if 0 < forget_perc < 1 else 0
-    if not 0 < count < len(train):
-        raise UserError(f"-forget_perc {forget_perc} of {len(train)} images is none or all of them; name a share between 0 and 1")
-    drawn = torch.randperm(len(train), generator=torch.Generator().manual_seed(seed))
-    forget, retain = drawn[:count], drawn[count:]
-    full = torch.cat([retain, forget]) if protocol.full_set_ends_with_forget_set else random_order(len(train))
-    forget_set = train.take(forget)
-    return Split(train.take(full), train.take(retain), forget_set, test, forget_set, len(train.classes), None, False, train, test)
-
-
-def after_forgetting(split, forgotten):
-    """The split as a network meets it that has forgotten before: what is gone is in no part of it any more.
-
-    forgotten: [{"images": positions in the pixels, "labels": "labels", "fine_labels" or None, "label": int}, ...],
-    oldest first, as a saved network's metadata have it. Test images of a class that is gone as a whole
-    are no longer among those that are kept. UserError where nothing is left to forget.
-    """
-    if not forgotten:
-        return split
-    gone = torch.cat([torch.tensor(entry["images"], dtype=torch.int64) for entry in forgotten])
-    forget = _without(split.forget, gone)
-    if not len(forget):
-        raise UserError("this network has forgotten all of that before; name something else to forget, or another -weight_path")
-    full = _without(split.full, gone)
-    digest = sha256(split.full.digest, "without", gone.sort().values)
-    retain_test = split.retain_test
-    for entry in forgotten:
-        if entry["labels"] is not None:
-            labels = getattr(retain_test, entry["labels"])
-            retain_test = retain_test.take(labels != entry["label"])
-    return replace(
-        split,
-        full=replace(full, digest=digest),
-        retain=_without(split.retain, gone),
-        forget=forget,
-        retain_test=retain_test,
-        forget_test=forget if split.forget_test is split.forget else split.forget_test,
+    return tuple(
+        replace(whole.take(positions), digest=sha256(whole.digest, positions))
+        for positions in every_fifth(whole, labels)
     )
-
-
-def _without(images, gone):
-    stays = ~torch.isin(images.index.cpu(), gone)
-    return images.take(stays)
-
-
-def class_number(asked, names):
-    """The label of a class given by its name, by a released spelling of it, or where no name is one, by its number."""
-    asked = str(asked)
-    for name in (asked, SPELLINGS.get(asked)):
-        if name in names:
-            return names.index(name)
-    numbered = any(name.isdecimal() for name in names)  # then a number that is no name is a slip
-    if asked.isascii() and asked.isdecimal() and int(asked) < len(names) and not numbered:
-        return int(asked)
-    near = difflib.get_close_matches(asked, names, n=5, cutoff=0.4) or list(names)[:10]
-    numbers = "" if numbered else f" (or a number, 0 to {len(names) - 1})"
-    raise UserError(f"there is no class {asked!r}; nearest names: {', '.join(near)}{numbers}")

@@ -12,14 +12,13 @@ seconds: -net ResNet18Slim -dataset Digits -corruption patch -corrupt_count 50.
 Expected, as the demo runs it: the README's table.
 """
 
-import threads  # noqa: F401 (before torch)
+import common.threads  # noqa: F401 (before torch)
 
-import corruption
-import experiment
-import flags
-import inputs
-from common import run_script
+import splits
+from common.console import run_script
 from methods import METHODS
+from runs import flags, inputs
+from runs import run as experiment
 
 # Select a parameter when I_Df > ALPHA * I_D: a smaller ALPHA selects more. Nothing is published: the random task's.
 ALPHA = {
@@ -36,7 +35,7 @@ LAMBDA = {
 def split_of(args):
     """The data set, parted into what stays and what goes."""
     train, test = inputs.load_data(args)
-    return corruption.split_corrupted(
+    return splits.split_corrupted(
         train,
         test,
         args.corruption,
@@ -55,7 +54,7 @@ def main(argv=None):
         return run.record
     # 2. Forget it.
     with experiment.stopwatch() as forgetting:
-        model = METHODS[args.method](run.model, run.split, **run.settings)
+        model = METHODS[args.method].unlearn(run.model, run.split, **run.settings)
     # 3. How well, and at what price?
     with experiment.stopwatch() as evaluation:
         scores = experiment.score(run, model)

@@ -7,15 +7,14 @@ needs the checkpoint that pretrain_model.py leaves and writes one record under r
 Expected, as the demo runs it: the README's table.
 """
 
-import threads  # noqa: F401 (before torch)
+import common.threads  # noqa: F401 (before torch)
 
-import datasets
-import experiment
-import flags
-import inputs
-from common import run_script
+import splits
+from common.console import run_script
+from learning.protocol import PROTOCOLS
 from methods import METHODS
-from protocol import PROTOCOLS
+from runs import flags, inputs
+from runs import run as experiment
 
 # Select a parameter when I_Df > ALPHA * I_D: a smaller ALPHA selects more.
 ALPHA = {
@@ -32,7 +31,9 @@ LAMBDA = {
 def split_of(args):
     """The data set, parted into what stays and what goes."""
     train, test = inputs.load_data(args)
-    return datasets.split_random(train, test, args.forget_perc, args.seed, protocol=PROTOCOLS[args.protocol])
+    return splits.split_random(
+        train, test, args.forget_perc, args.seed, protocol=PROTOCOLS[args.protocol]
+    )
 
 
 def main(argv=None):
@@ -43,7 +44,7 @@ def main(argv=None):
         return run.record
     # 2. Forget it.
     with experiment.stopwatch() as forgetting:
-        model = METHODS[args.method](run.model, run.split, **run.settings)
+        model = METHODS[args.method].unlearn(run.model, run.split, **run.settings)
     # 3. How well, and at what price?
     with experiment.stopwatch() as evaluation:
         scores = experiment.score(run, model)

@@ -9,15 +9,14 @@ Expected, as the demo runs it: the README's table.
 Differs 3: -seed is 0 unless given. The released script's default is 42.
 """
 
-import threads  # noqa: F401 (before torch)
+import common.threads  # noqa: F401 (before torch)
 
-import datasets
-import experiment
-import flags
-import inputs
-from common import run_script
+import splits
+from common.console import run_script
+from learning.protocol import PROTOCOLS
 from methods import METHODS
-from protocol import PROTOCOLS
+from runs import flags, inputs
+from runs import run as experiment
 
 # Select a parameter when I_Df > ALPHA * I_D: a smaller ALPHA selects more.
 ALPHA = {
@@ -34,7 +33,7 @@ LAMBDA = {
 def split_of(args):
     """The data set, parted into what stays and what goes."""
     train, test = inputs.load_data(args)
-    return datasets.split_sub_class(train, test, args.forget_class, protocol=PROTOCOLS[args.protocol])
+    return splits.split_sub_class(train, test, args.forget_class, protocol=PROTOCOLS[args.protocol])
 
 
 def main(argv=None):
@@ -45,7 +44,7 @@ def main(argv=None):
         return run.record
     # 2. Forget it.
     with experiment.stopwatch() as forgetting:
-        model = METHODS[args.method](run.model, run.split, **run.settings)
+        model = METHODS[args.method].unlearn(run.model, run.split, **run.settings)
     # 3. How well, and at what price?
     with experiment.stopwatch() as evaluation:
         scores = experiment.score(run, model)

@@ -6,21 +6,23 @@ Differs 1: ZRF is computed from logarithms and stays finite. The released ZRF is
 probability underflows to 0.
 """
 
-from threads import one_thread
+from common.threads import one_thread
 
 import math
 
 import torch
 import torch.nn.functional as F
 
-from common import Diverged
-from images import batches
-from protocol import PAPER
-from training import predict
+from common.errors import Diverged
+from learning.images import batches
+from learning.protocol import PAPER
+from learning.training import predict
 
 # Of the attack's logistic regression. scikit-learn's own tol, 1e-4, stops it up to 2e-3 nats from
 # the best threshold, and a forget image may lie between the two.
 MIA_FIT = {"C": 2.0, "tol": 1e-10, "max_iter": 1000}
+
+
 BATCH = (100, 512)  # of images scored at a time: on a CPU what its cache holds, on a GPU
 
 
@@ -60,7 +62,11 @@ def entropy(logits):
 
 def entropy_histogram(logits, bins=20):
     """How many images [N, C] have an entropy in each of `bins` equal parts of 0 to ln C."""
-    return torch.histc((entropy(logits).cpu() / math.log(logits.shape[1])).clamp(max=1), bins, 0, 1).long().tolist()
+    return (
+        torch.histc((entropy(logits).cpu() / math.log(logits.shape[1])).clamp(max=1), bins, 0, 1)
+        .long()
+        .tolist()
+    )
 
 
 @one_thread()
@@ -88,7 +94,10 @@ def mia(member_entropy, nonmember_entropy, forget_entropy):
     """
     from sklearn.linear_model import LogisticRegression
 
-    members, others, forget = (torch.as_tensor(v).double().cpu() for v in (member_entropy, nonmember_entropy, forget_entropy))
+    members, others, forget = (
+        torch.as_tensor(v).double().cpu()
+        for v in (member_entropy, nonmember_entropy, forget_entropy)
+    )
     # A shift moves no optimum. Without it, entropies that are all near ln C end the fit at once.
     centre = (members.mean() + others.mean()) / 2
     features = (torch.cat([members, others]) - centre)[:, None].numpy()
@@ -138,12 +147,20 @@ def score(
     Raises Diverged where the logits are not finite.
     """
     if not all(torch.isfinite(values).all() for values in (train_logits, test_logits)):
-        raise Diverged("the network's outputs are not finite after unlearning: the method diverged; soften its settings")
-    retain, forget = (picked(train_logits, split.train, part) for part in (split.retain, split.forget))
+        raise Diverged(
+            "the network's outputs are not finite after unlearning: the method diverged; soften its settings"
+        )
+    retain, forget = (
+        picked(train_logits, split.train, part) for part in (split.retain, split.forget)
+    )
     if triggered_logits is not None:
         forget_test = triggered_logits
     else:  # of training images in the random task and where labels were wrong
-        whole, logits = (split.train, train_logits) if split.forget_test.digest == split.train.digest else (split.test, test_logits)
+        whole, logits = (
+            (split.train, train_logits)
+            if split.forget_test.digest == split.train.digest
+            else (split.test, test_logits)
+        )
         forget_test = picked(logits, whole, split.forget_test)
     if notes is not None:
         notes["entropy_histogram"] = entropy_histogram(forget)
@@ -152,11 +169,17 @@ def score(
     if retain_batch_size is None:
         retain_batch_size = batch_size
     if untrained_in_train_mode:  # by the statistics of the task's batches
-        base = predict(untrained, batches(split.forget_test, untrained, batch_size), train_mode=True)
+        base = predict(
+            untrained, batches(split.forget_test, untrained, batch_size), train_mode=True
+        )
     else:
         base = logits_of(untrained, split.forget_test)
     base = base.to(forget_test.device)
-    attack = {} if triggered_logits is None else {"AttackSuccess": accuracy(triggered_logits, split.attacked)}
+    attack = (
+        {}
+        if triggered_logits is None
+        else {"AttackSuccess": accuracy(triggered_logits, split.attacked)}
+    )
     return {
         "TestAcc": share_right(test_logits, split.test.labels, batch_size, protocol),
         "RetainTestAcc": retain_accuracy(test_logits, split, retain_batch_size, protocol),
@@ -169,10 +192,19 @@ def score(
 
 def retain_accuracy(test_logits, split, batch_size, protocol=PAPER):
     """RetainTestAcc alone, in percent."""
-    return share_right(picked(test_logits, split.test, split.retain_test), split.retain_test.labels, batch_size, protocol)
+    return share_right(
+        picked(test_logits, split.test, split.retain_test),
+        split.retain_test.labels,
+        batch_size,
+        protocol,
+    )
 
 
 def share_right(logits, labels, batch_size, protocol):
     """Accuracy in percent as the protocol takes it."""
     labels = labels.to(logits.device)
-    return accuracy_of_batches(logits, labels, batch_size) if protocol.accuracy_averages_batches else accuracy(logits, labels)
+    return (
+        accuracy_of_batches(logits, labels, batch_size)
+        if protocol.accuracy_averages_batches
+        else accuracy(logits, labels)
+    )

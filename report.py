@@ -7,21 +7,19 @@ them and prints the tables; --html: one self-contained page with all of it. A re
 used is left out, with a line that says why.
 """
 
-import threads  # noqa: F401 (before torch)
+import common.threads  # noqa: F401 (before torch)
 
 import csv
 import io
 import re
 from pathlib import Path
 
-import page
-import panels
-import plots
-import records
-from common import parser, progress, run_script, sha256
-from files import write_whole
-from provenance import command_of, made_by, shown, title_of
-from summaries import AVERAGED, SCORES, SETTINGS, over_classes, over_shares, tables
+from common.console import parser, progress, run_script
+from common.files import sha256, write_whole
+from reports import figures, page, style
+from reports.provenance import command_of, made_by, shown, title_of
+from reports.summary import AVERAGED, SCORES, SETTINGS, over_classes, over_shares, tables
+from runs import records
 
 LEGEND = """\
 D_r: accuracy on the test images of what is kept. D_f: accuracy on the test images of what is forgotten (random: on the
@@ -39,8 +37,24 @@ whose D_r is more than 10 points below the baseline's, or whose D_f is more than
 alone); UNCHANGED, runs whose D_f is within a point of the baseline's though the method was to change it (where retrain's is
 too, there was little to forget). Trials on validation images: these, a part of the training images that was not trained on,
 stand in for the test images. Intervals: 95 %, Student's t, over pairs of a run and the retrain of its seeds."""
-HEAD = ["method", *SCORES, "distance", "ToW", "seconds", "faster", "I_D s", "selected %", "n", "verdict"]
-HEALED = {"D_r %": "clean %", "D_f %": "healed %", "D_r - retrain's": "clean - retrain's", "D_f - retrain's": "healed - retrain's"}
+HEAD = [
+    "method",
+    *SCORES,
+    "distance",
+    "ToW",
+    "seconds",
+    "faster",
+    "I_D s",
+    "selected %",
+    "n",
+    "verdict",
+]
+HEALED = {
+    "D_r %": "clean %",
+    "D_f %": "healed %",
+    "D_r - retrain's": "clean - retrain's",
+    "D_f - retrain's": "healed - retrain's",
+}
 GAP_HEAD = ["method", *[f"{name[:-2]} - retrain's" for name in SCORES], "pairs"]
 
 
@@ -113,7 +127,10 @@ def shares(sections):
     """What is healed over the share that is known, a table for each corruption."""
     for corruption, labels in over_shares(sections).items():
         columns = sorted({share for known in labels.values() for share in known})
-        yield "section", f"Corrupted: {shown(corruption)}. Healed % (clean %), over the share of it that is known"
+        yield (
+            "section",
+            f"Corrupted: {shown(corruption)}. Healed % (clean %), over the share of it that is known",
+        )
         body = []
         for label, known in labels.items():
             body.append([shown(label), *[_healed(known.get(share)) for share in columns]])
@@ -123,7 +140,10 @@ def shares(sections):
 def _healed(values):
     if values is None:
         return "missing"
-    return " ".join(form.format(_with_spread(values[name])) for form, name in (("{}", "D_f %"), ("({})", "D_r %")))
+    return " ".join(
+        form.format(_with_spread(values[name]))
+        for form, name in (("{}", "D_f %"), ("({})", "D_r %"))
+    )
 
 
 def _with_spread(value):
@@ -137,16 +157,32 @@ def cells(row, most, attacked=False):
     texts = [shown(row.label)]
     for name in SCORES:
         value = row.values[name]
-        seeds = "" if row.deterministic or value.over_seeds is None else f" ± {value.over_seeds:.2f}"
-        trainings = "" if value.over_trainings is None else f" ± {value.over_trainings:.2f} (trainings)"
+        seeds = (
+            "" if row.deterministic or value.over_seeds is None else f" ± {value.over_seeds:.2f}"
+        )
+        trainings = (
+            "" if value.over_trainings is None else f" ± {value.over_trainings:.2f} (trainings)"
+        )
         texts.append(f"{value.mean:.2f}{seeds}{trainings}")
     if attacked:
         texts.append(_with_spread(row.values["attack %"]) if "attack %" in row.values else "")
-    texts += [f"{row.distance:.2f}", f"{row.tug_of_war:.3f}"] if row.pairs and row.method != "retrain" else ["", ""]
+    texts += (
+        [f"{row.distance:.2f}", f"{row.tug_of_war:.3f}"]
+        if row.pairs and row.method != "retrain"
+        else ["", ""]
+    )
     doing = row.method not in ("baseline", "retrain")
-    texts += [_seconds(row.values["seconds"].mean, row.method), f"{records.short(row.speed_up)}x" if row.speed_up and doing else ""]
-    texts += [records.short(row.values[name].mean) if name in row.values else "" for name in ("I_D s", "selected %")]
-    n = f"{len(row.runs)}" + (", deterministic" if row.deterministic else f" of {most}" if len(row.runs) < most else "")
+    texts += [
+        _seconds(row.values["seconds"].mean, row.method),
+        f"{records.short(row.speed_up)}x" if row.speed_up and doing else "",
+    ]
+    texts += [
+        records.short(row.values[name].mean) if name in row.values else ""
+        for name in ("I_D s", "selected %")
+    ]
+    n = f"{len(row.runs)}" + (
+        ", deterministic" if row.deterministic else f" of {most}" if len(row.runs) < most else ""
+    )
     return [*texts, n, verdict(row)]
 
 
@@ -205,20 +241,38 @@ def latex(all_tables):
         if kind == "table":
             head, *body = [[_tex(text) for text in row] for row in content]
             columns = "l" + "r" * (len(head) - 1)
-            lines += ["\\begin{table}", f"\\caption{{{_tex(caption)}}}", f"\\begin{{tabular}}{{{columns}}}", "\\toprule"]
+            lines += [
+                "\\begin{table}",
+                f"\\caption{{{_tex(caption)}}}",
+                f"\\begin{{tabular}}{{{columns}}}",
+                "\\toprule",
+            ]
             lines += [" & ".join(row) + " \\\\" for row in (head, *body)]
             lines.insert(-len(body), "\\midrule")
             lines += ["\\bottomrule", "\\end{tabular}", "\\end{table}", ""]
         else:
             title = content if kind == "title" else title
             caption = f"{title}. {content}" if kind == "section" else title
-            lines += [f"% {line}" for line in content.split("\n")] if kind in ("note", "command", "legend") else []
+            lines += (
+                [f"% {line}" for line in content.split("\n")]
+                if kind in ("note", "command", "legend")
+                else []
+            )
     return "\n".join(lines) + "\n"
 
 
-TEX = {**{sign: "\\" + sign for sign in "%_&#${}"}, "±": "$\\pm$", "\\": "\\textbackslash{}", "^": "\\textasciicircum{}",
-       "~": "\\textasciitilde{}", "<": "\\textless{}", ">": "\\textgreater{}", "|": "\\textbar{}", "…": "\\ldots{}",
-       '"': "\\textquotedbl{}"}  # fmt: skip
+TEX = {
+    **{sign: "\\" + sign for sign in "%_&#${}"},
+    "±": "$\\pm$",
+    "\\": "\\textbackslash{}",
+    "^": "\\textasciicircum{}",
+    "~": "\\textasciitilde{}",
+    "<": "\\textless{}",
+    ">": "\\textgreater{}",
+    "|": "\\textbar{}",
+    "…": "\\ldots{}",
+    '"': "\\textquotedbl{}",
+}
 
 
 def _tex(text):
@@ -230,10 +284,35 @@ def csv_text(all_tables):
     names = [*SCORES, "seconds", "I_D s", "selected %"]
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    statistic = [f"{name} {what}" for name in names for what in ("mean", "std over seeds", "std over trainings")]
+    statistic = [
+        f"{name} {what}"
+        for name in names
+        for what in ("mean", "std over seeds", "std over trainings")
+    ]
     ends = [f"{name} - retrain's {what}" for name in SCORES for what in ("mean", "low", "high")]
-    writer.writerow(["task", "net", "dataset", "folder", "protocol", "images", "forget", "method", *SETTINGS, "set", "n", "pairs",
-                     "collapsed", "unchanged", *statistic, *ends, "distance", "tug of war", "faster"])  # fmt: skip
+    writer.writerow(
+        [
+            "task",
+            "net",
+            "dataset",
+            "folder",
+            "protocol",
+            "images",
+            "forget",
+            "method",
+            *SETTINGS,
+            "set",
+            "n",
+            "pairs",
+            "collapsed",
+            "unchanged",
+            *statistic,
+            *ends,
+            "distance",
+            "tug of war",
+            "faster",
+        ]
+    )
     for key, sections in all_tables.items():
         images = "validation" if key.validation else "test"
         about = [key.task, key.net, key.dataset, key.folder, key.protocol, images]
@@ -246,27 +325,37 @@ def csv_text(all_tables):
                 values += [v for name in SCORES for v in row.gaps.get(name, (None,) * 3)]
                 counts = [len(row.runs), row.pairs, row.collapsed, row.unchanged]
                 goals = [row.distance, row.tug_of_war, row.speed_up]
-                writer.writerow([*about, forgotten, row.method, *settings, given, *counts, *values, *goals])
+                writer.writerow(
+                    [*about, forgotten, row.method, *settings, given, *counts, *values, *goals]
+                )
     return out.getvalue()
 
 
 def main(argv=None):
     flags = parser(__doc__)
-    flags.add_argument("results", nargs="?", default="results", help="folder with records (default: results)")
-    flags.add_argument("--html", metavar="FILE", help="one self-contained page with the tables and figures")
+    flags.add_argument(
+        "results", nargs="?", default="results", help="folder with records (default: results)"
+    )
+    flags.add_argument(
+        "--html", metavar="FILE", help="one self-contained page with the tables and figures"
+    )
     args = flags.parse_args(argv)
     if args.html is not None:
         page.check_page(args.html)
     folder = Path(args.results)
     all_tables = tables(records.read_all(folder))
     text = markdown(all_tables)
-    for name, content in (("report.md", text), ("report.tex", latex(all_tables)), ("report.csv", csv_text(all_tables))):
+    for name, content in (
+        ("report.md", text),
+        ("report.tex", latex(all_tables)),
+        ("report.csv", csv_text(all_tables)),
+    ):
         write_whole(folder / name, encoded(content))
     pictures = {}
     for title, name, figure in progress(drawings(all_tables), "drawing figures"):
-        pictures.setdefault(title, []).append(panels.saved(figure, "png"))
+        pictures.setdefault(title, []).append(style.saved(figure, "png"))
         write_whole(folder / f"{name}.png", pictures[title][-1])
-        write_whole(folder / f"{name}.pdf", panels.saved(figure, "pdf"))
+        write_whole(folder / f"{name}.pdf", style.saved(figure, "pdf"))
     if args.html is not None:
         write_whole(args.html, encoded(page.page(blocks(all_tables), pictures)))
     print(text)
@@ -284,7 +373,7 @@ def drawings(all_tables):
         words = [key.task, key.net, key.dataset, key.protocol, *["validation"] * key.validation]
         if len(folders[key._replace(folder="")]) > 1:
             words.append(file_word(key.folder))
-        for name, figure in plots.figures(key, sections).items():
+        for name, figure in figures.figures(key, sections).items():
             yield title_of(key), f"report-{'-'.join(words)}-{name}", figure
 
 

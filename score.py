@@ -8,7 +8,7 @@ with the record that the script left: on the same machine the numbers agree to t
 Exit code 1 where they do not.
 """
 
-import threads  # noqa: F401 (before torch)
+import common.threads  # noqa: F401 (before torch)
 
 import importlib
 import shlex
@@ -16,24 +16,22 @@ import sys
 from functools import partial
 from pathlib import Path
 
-import datasets
-import experiment
-import flags
-import inputs
 import metrics
-import models
-import records
-from common import UserError, parser, run_script
+import splits
+from common.console import parser, run_script
+from common.errors import UserError
+from runs import checkpoints, flags, inputs, records
+from runs import run as experiment
 
 
 def main(argv=None):
     own = arguments(argv)
     # 1. Which run has made this network.
-    metadata = models.read_metadata(own.network)
+    metadata = checkpoints.read_metadata(own.network)
     args, script = run_of(metadata, own)
     split = script.split_of(args)
     model, _, _ = inputs.trained(args, split.train)
-    split = datasets.after_forgetting(split, metadata["forgotten_before"])
+    split = splits.after_forgetting(split, metadata["forgotten_before"])
     # 2. Score it as that run did.
     device = inputs.device(args)
     model.to(device)
@@ -51,7 +49,9 @@ def main(argv=None):
 def arguments(argv):
     own = parser(__doc__)
     own.add_argument("network", help="the file that -save named")
-    own.add_argument("-data", metavar="DIR", help="where data sets lie, if not where the script found them")
+    own.add_argument(
+        "-data", metavar="DIR", help="where data sets lie, if not where the script found them"
+    )
     own.add_argument("-gpu", action="store_true", help="use the GPU")
     return own.parse_args(argv)
 
@@ -59,9 +59,18 @@ def arguments(argv):
 def run_of(metadata, own):
     """(the flags of the run that has made the network, with it as their checkpoint; the script's module)."""
     if "command" not in metadata or "forgotten_before" not in metadata:
-        raise UserError(f"{own.network} is no network that a forget script has kept; name a file that -save made")
+        raise UserError(
+            f"{own.network} is no network that a forget script has kept; name a file that -save made"
+        )
     _, script, *argv = shlex.split(metadata["command"])
-    argv += ["-weight_path", own.network, "-wandb", "disabled", "-save", ""]  # of two the last counts
+    argv += [
+        "-weight_path",
+        own.network,
+        "-wandb",
+        "disabled",
+        "-save",
+        "",
+    ]  # of two the last counts
     if own.data:
         argv += ["-data", own.data]
     if own.gpu:

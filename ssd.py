@@ -24,7 +24,7 @@ from contextlib import contextmanager
 import torch
 import torch.nn.functional as F
 
-from gradients import (
+from per_sample_gradients import (
     at_least_float32,
     computes_in_float16,
     loss_scale,
@@ -131,7 +131,11 @@ def _beside(importance, p):
 
 def _at_once(scalars):
     """{name: tensor of one number} as Python's numbers, for which a GPU is waited for once."""
-    return dict(zip(scalars, torch.stack(list(scalars.values())).tolist(), strict=True)) if scalars else {}
+    return (
+        dict(zip(scalars, torch.stack(list(scalars.values())).tolist(), strict=True))
+        if scalars
+        else {}
+    )
 
 
 def sorted_ratios(full, forget):
@@ -151,7 +155,9 @@ def sorted_ratios(full, forget):
     ratios = torch.cat(ratios) if ratios else torch.zeros(0)
     ratios = ratios[torch.isfinite(ratios)].sort().values
     if not len(ratios):
-        raise ValueError("no parameter has a finite I_Df / I_D; the importances are zero, and the model or its data broken")
+        raise ValueError(
+            "no parameter has a finite I_Df / I_D; the importances are zero, and the model or its data broken"
+        )
     return ratios
 
 
@@ -201,8 +207,11 @@ def unlearn(model, forget_batches, full_batches, *, alpha, lam, measure="fisher"
 def warn_at_ceiling(alpha, full_size, forget_size):
     """Warn where alpha >= |D| / |D_f|: where D's batches over D_f are D_f's own, nothing can be selected any more."""
     if alpha >= full_size / forget_size:
-        warnings.warn(f"alpha = {alpha:g} reaches |D| / |D_f| = {full_size / forget_size:.4g}: where D's "
-                      "batches over D_f are D_f's own, nothing can be selected; take a smaller alpha", stacklevel=2)  # fmt: skip
+        warnings.warn(
+            f"alpha = {alpha:g} reaches |D| / |D_f| = {full_size / forget_size:.4g}: where D's "
+            "batches over D_f are D_f's own, nothing can be selected; take a smaller alpha",
+            stacklevel=2,
+        )
 
 
 @contextmanager
@@ -231,6 +240,8 @@ LOSSES = {
     "xlf": lambda logits, y: torch.linalg.vector_norm(logits, dim=1)[None],
     "true_fisher": lambda logits, y: _rooted(F.log_softmax(logits, 1)),
 }
+
+
 POWER = {"fisher": 2, "norm": 1, "xlf": 1, "true_fisher": 2}
 
 

@@ -9,7 +9,7 @@ before any work, a run that fails at the end; the rest is finished, and the exit
 sweep goes on; two sweeps of one grid share it.
 """
 
-import threads  # noqa: F401 (before torch)
+import common.threads  # noqa: F401 (before torch)
 
 import math
 import os
@@ -18,22 +18,24 @@ import sys
 import time
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, wait
 
-import planning
-import workers
-from common import CannotWrite, UserError, parser, run_script
-from processes import Processes, gpus_here, interrupts_held, interrupts_noted, visible
+from common.console import parser, run_script
+from common.errors import CannotWrite, UserError
+from sweeps import plan
+from sweeps.local import Processes, gpus_here, interrupts_held, interrupts_noted, visible
 
 AGAIN = 2  # seconds until a run that another process is at is looked at again
 
 
 def main(argv=None):
     args = arguments(argv)
-    lines = planning.read_lines(sys.stdin)
+    lines = plan.read_lines(sys.stdin)
     if args.dry_run:
-        sys.exit(1 if planning.dry_run(planning.plan(lines)) else 0)
+        sys.exit(1 if plan.dry_run(plan.plan(lines)) else 0)
     gpu = any("-gpu" in line.argv for line in lines)
     if not gpu and (args.gpus or args.jobs_per_gpu > 1):
-        raise UserError("--gpus and --jobs-per-gpu are for lines with -gpu, and no line has it; omit them, or take --jobs")
+        raise UserError(
+            "--gpus and --jobs-per-gpu are for lines with -gpu, and no line has it; omit them, or take --jobs"
+        )
     if args.gpus:
         os.environ["CUDA_VISIBLE_DEVICES"] = visible(args.gpus)
         if gpus_here() < len(args.gpus):
@@ -42,7 +44,7 @@ def main(argv=None):
                 "nvidia-smi lists them, and they are numbered from 0"
             )
     if args.ray or len(args.gpus) > 1:
-        from cluster import Cluster
+        from sweeps.ray_cluster import Cluster
 
         places = Cluster(args.ray, len(args.gpus), args.jobs_per_gpu if gpu else 0)
     else:
@@ -56,19 +58,47 @@ def main(argv=None):
 
 def arguments(argv):
     flags = parser(__doc__)
-    flags.add_argument("--jobs", type=int, default=1, help="processes at a time, without --gpus (default 1)")
-    flags.add_argument("--gpus", default="", metavar="0,1,2", help="this machine's GPUs by number; the lines then have -gpu")
-    flags.add_argument("--jobs-per-gpu", type=int, default=1, help="processes at a time on each GPU (default 1)")
-    flags.add_argument("--ray", metavar="ADDRESS", help="run on this Ray cluster: auto, or host:port")
-    flags.add_argument("--dry-run", action="store_true", help="say what would run, what is there, and how long it should take")
-    flags.add_argument("--retries", type=int, default=1, help="how often a run is tried again whose process broke (default 1)")
+    flags.add_argument(
+        "--jobs", type=int, default=1, help="processes at a time, without --gpus (default 1)"
+    )
+    flags.add_argument(
+        "--gpus",
+        default="",
+        metavar="0,1,2",
+        help="this machine's GPUs by number; the lines then have -gpu",
+    )
+    flags.add_argument(
+        "--jobs-per-gpu", type=int, default=1, help="processes at a time on each GPU (default 1)"
+    )
+    flags.add_argument(
+        "--ray", metavar="ADDRESS", help="run on this Ray cluster: auto, or host:port"
+    )
+    flags.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="say what would run, what is there, and how long it should take",
+    )
+    flags.add_argument(
+        "--retries",
+        type=int,
+        default=1,
+        help="how often a run is tried again whose process broke (default 1)",
+    )
     args = flags.parse_args(argv)
     args.gpus = args.gpus.split(",") if args.gpus else []
     if not all(gpu.isdecimal() for gpu in args.gpus) or len(set(args.gpus)) < len(args.gpus):
-        raise UserError(f"--gpus {','.join(args.gpus)}: GPUs are named by their numbers, each once, as in --gpus 0,1")
+        raise UserError(
+            f"--gpus {','.join(args.gpus)}: GPUs are named by their numbers, each once, as in --gpus 0,1"
+        )
     if (bool(args.gpus), bool(args.ray), args.jobs != 1).count(True) > 1:
-        raise UserError("take one of --jobs, --gpus and --ray; --jobs-per-gpu goes with --gpus and --ray")
-    for flag, value, least in (("jobs", args.jobs, 1), ("jobs-per-gpu", args.jobs_per_gpu, 1), ("retries", args.retries, 0)):
+        raise UserError(
+            "take one of --jobs, --gpus and --ray; --jobs-per-gpu goes with --gpus and --ray"
+        )
+    for flag, value, least in (
+        ("jobs", args.jobs, 1),
+        ("jobs-per-gpu", args.jobs_per_gpu, 1),
+        ("retries", args.retries, 0),
+    ):
         if value < least:
             raise UserError(f"--{flag} {value}: it must be at least {least}")
     return args
@@ -92,7 +122,7 @@ class Sweep:
         with interrupts_noted() as stop:
             self.run_all(lines, stop)
         print(f"{self.done} of {self.total} runs done")
-        return [*planning.mistakes_in_words(self.wrong), *self.failed]
+        return [*plan.mistakes_in_words(self.wrong), *self.failed]
 
     def run_all(self, lines, stop):
         """What `run` does; KeyboardInterrupt once `stop` holds something."""
@@ -102,7 +132,9 @@ class Sweep:
             while self.waiting or any(job for _, job in self.running.values()):
                 self.open_workers(len(self.waiting))
                 self.start_jobs()
-                if not self.running:  # all that is left is being done elsewhere, or there is no place to work
+                if (
+                    not self.running
+                ):  # all that is left is being done elsewhere, or there is no place to work
                     time.sleep(AGAIN)
                 self.say_if_stuck()
                 ended = wait(self.running, AGAIN, FIRST_COMPLETED).done
@@ -117,11 +149,11 @@ class Sweep:
 
     def plan(self, lines, stop):
         """Set aside what cannot run, and say so; the rest waits."""
-        jobs = planning.plan(lines, stop, self.places.gpu_mistake)
-        planning.refuse_if_all_wrong(jobs)
+        jobs = plan.plan(lines, stop, self.places.gpu_mistake)
+        plan.refuse_if_all_wrong(jobs)
         self.waiting = [job for job in jobs if not job.mistake]
         self.wrong = [job for job in jobs if job.mistake]
-        for text in planning.mistakes_in_words(self.wrong):
+        for text in plan.mistakes_in_words(self.wrong):
             print(f"wrong: {text}", file=sys.stderr, flush=True)
         self.total, self.stuck_since = len(jobs), time.monotonic()
         self.past = {job.kind: [job.seconds] for job in self.waiting if job.seconds is not None}
@@ -139,7 +171,9 @@ class Sweep:
 
     def open_workers(self, wanted):
         busy = sum(job is not None for _, job in self.running.values())
-        for _ in range(min(self.places.count(), busy + wanted) - len(self.running) - len(self.idle)):
+        for _ in range(
+            min(self.places.count(), busy + wanted) - len(self.running) - len(self.idle)
+        ):
             try:
                 with interrupts_held():
                     worker = self.places.open()
@@ -160,7 +194,7 @@ class Sweep:
                 continue
             worker = self.idle.pop()
             try:
-                future = worker.submit(workers.run, job, self.places.captured)
+                future = worker.submit(worker.run, job, self.places.captured)
             except BrokenExecutor:  # killed while it was idle
                 self.places.close(worker)
                 continue
@@ -173,16 +207,24 @@ class Sweep:
         """What a worker has sent back, or that it is gone."""
         try:
             outcome = future.result()
-        except Exception as error:  # of the worker's process or machine: workers.run() raises nothing
-            outcome = workers.Outcome("broken", error="its process ended before it did (killed? out of memory?)")
+        except (
+            Exception
+        ) as error:  # of the worker's process or machine: workers.run() raises nothing
+            outcome = worker.Outcome(
+                "broken", error="its process ended before it did (killed? out of memory?)"
+            )
             self.bad_starts += job is None
             working = self.idle or any(job for _, job in self.running.values())
             if self.bad_starts > 3 * max(1, self.places.count()) and not working:
-                raise UserError(f"no worker starts: {str(error).strip().splitlines()[-1][:300]}") from error
+                raise UserError(
+                    f"no worker starts: {str(error).strip().splitlines()[-1][:300]}"
+                ) from error
         else:
             self.bad_starts = 0
         if (job and outcome.state == "broken") or future.exception():
-            self.places.close(worker)  # what an unexpected error has left in its process may spoil the next run
+            self.places.close(
+                worker
+            )  # what an unexpected error has left in its process may spoil the next run
         else:
             self.idle.append(worker)
         if job:
@@ -237,7 +279,7 @@ class Sweep:
         if not known:
             return ""
         at_a_time = min(len(left), max(1, self.places.count()))
-        duration = planning.span(sum(known) / at_a_time)
+        duration = plan.span(sum(known) / at_a_time)
         return f"about {duration} left" if len(known) == len(left) else f"more than {duration} left"
 
 

@@ -10,7 +10,7 @@ methods/*.py, searched logarithmically. OUT keeps the study, an SQLite file, and
 same command goes on. At the end stand the best values as the line to put into a script, and a plot of the trade-off.
 """
 
-import threads  # noqa: F401 (before torch)
+import common.threads  # noqa: F401 (before torch)
 
 import contextlib
 import importlib
@@ -24,19 +24,36 @@ import optuna
 import sqlalchemy
 from optuna.trial import TrialState
 
-import panels
-import planning
-import plots
-import workers
-from common import CannotWrite, Claimed, Diverged, UserError, parser, persist, run_script, sha256
-from files import Claim, check_writable, write_whole
-from flags import arguments as script_flags
-from methods import METHODS, RANGES, SPELLINGS
-from summaries import SCORES
+from common.console import parser, run_script
+from common.errors import CannotWrite, Claimed, Diverged, UserError
+from common.files import Claim, check_writable, sha256, write_whole
+from methods import ALIASES, METHODS
+from reports import figures, style
+from reports.summary import SCORES
+from runs.cache import persist
+from runs.flags import arguments as script_flags
+from sweeps import plan, worker
 
-COMPLETE, PRUNED, RUNNING, FAILED = TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING, TrialState.FAIL
-DIALS = {"alpha": ("-alpha", "ALPHA"), "lam": ("-lambda", "LAMBDA")}  # flag and script's table; the others are -set NAME=VALUE
-OURS = {"-set", "-results", "-validation", "-force", "-dry_run", "-wandb", "-alpha", "-lambda"}  # flags that are set here
+COMPLETE, PRUNED, RUNNING, FAILED = (
+    TrialState.COMPLETE,
+    TrialState.PRUNED,
+    TrialState.RUNNING,
+    TrialState.FAIL,
+)
+DIALS = {
+    "alpha": ("-alpha", "ALPHA"),
+    "lam": ("-lambda", "LAMBDA"),
+}  # flag and script's table; the others are -set NAME=VALUE
+OURS = {
+    "-set",
+    "-results",
+    "-validation",
+    "-force",
+    "-dry_run",
+    "-wandb",
+    "-alpha",
+    "-lambda",
+}  # flags that are set here
 REFUSED = {  # flags of the scripts that make no sense here, and why
     "-save": "every trial would write over the last one's network; forget with the best values afterwards, with -save",
 }
@@ -73,13 +90,30 @@ def arguments(argv):
     flags.add_argument("-net", required=True, help="as the script's")
     flags.add_argument("-method", required=True, help="as the script's")
     flags.add_argument("--trials", type=int, default=50)
-    flags.add_argument("--also", action="append", default=[], metavar="FLAGS", help="the script's flags for a further forget set")
-    flags.add_argument("--range", action="append", default=[], metavar="NAME=LOW,HIGH", help="in place of the method's own")
-    flags.add_argument("--out", default="tuning", metavar="DIR", help="where study, records and plot go (default: tuning)")
+    flags.add_argument(
+        "--also",
+        action="append",
+        default=[],
+        metavar="FLAGS",
+        help="the script's flags for a further forget set",
+    )
+    flags.add_argument(
+        "--range",
+        action="append",
+        default=[],
+        metavar="NAME=LOW,HIGH",
+        help="in place of the method's own",
+    )
+    flags.add_argument(
+        "--out",
+        default="tuning",
+        metavar="DIR",
+        help="where study, records and plot go (default: tuning)",
+    )
     args, rest = flags.parse_known_args(argv)
     script = Path(args.script).stem
-    if script not in workers.SCRIPTS or script == "pretrain_model":
-        names = ", ".join(f"{name}.py" for name in workers.SCRIPTS[1:])
+    if script not in worker.SCRIPTS or script == "pretrain_model":
+        names = ", ".join(f"{name}.py" for name in worker.SCRIPTS[1:])
         raise UserError(f"{args.script} is no forget script; name one of {names}")
     if args.trials < 1:
         raise UserError(f"--trials {args.trials}: it must be at least 1")
@@ -88,11 +122,24 @@ def arguments(argv):
     except ValueError as error:
         raise UserError(f"--also: {error}") from error
     refuse_flags(rest, [word for words in also for word in words])
-    args.method = SPELLINGS.get(args.method, args.method)
-    own = ["-results", args.out, "-net", args.net, "-method", args.method, *rest, "-validation", "-wandb", "disabled"]
+    args.method = ALIASES.get(args.method, args.method)
+    own = [
+        "-results",
+        args.out,
+        "-net",
+        args.net,
+        "-method",
+        args.method,
+        *rest,
+        "-validation",
+        "-wandb",
+        "disabled",
+    ]
     lines = [own, *[[*own, *words] for words in also]]
     for line in lines:
-        script_flags("", planning.task_of(script), line)  # so that what is wrong is said before the work
+        script_flags(
+            "", plan.task_of(script), line
+        )  # so that what is wrong is said before the work
     return args, script, lines
 
 
@@ -105,7 +152,9 @@ def refuse_flags(script_words, also_words):
     for flag in sorted(OURS & (given | also)):
         raise UserError(f"{flag} is not for tune.py, which sets it itself; omit it")
     for flag in sorted({"-net", "-method"} & also):
-        raise UserError(f"{flag} is not for --also, which names a further forget set; omit it there")
+        raise UserError(
+            f"{flag} is not for --also, which names a further forget set; omit it there"
+        )
 
 
 def check_forget_set(script, line):
@@ -113,11 +162,11 @@ def check_forget_set(script, line):
 
     Said before any training; the data stay loaded for the runs.
     """
-    jobs = planning.plan([(script, goal_line(script, line))])
+    jobs = plan.plan([(script, goal_line(script, line))])
     for job in jobs:
         if job.mistake:
             raise UserError(job.mistake)
-    args = script_flags("", planning.task_of(script), line)
+    args = script_flags("", plan.task_of(script), line)
     if len(jobs) > 1:  # the network is still to be trained
         args.weight_path = None
     importlib.import_module(script).split_of(args)
@@ -142,17 +191,21 @@ def unusable(path, error):
 def chosen_ranges(method, texts):
     """{hyper-parameter: (low, high)}."""
     if method not in METHODS:
-        raise UserError(f"-method {method}: there is no such method; the methods are {', '.join(METHODS)}")
-    if not RANGES[method]:
-        tunable = ", ".join(name for name, ranges in RANGES.items() if ranges)
+        raise UserError(
+            f"-method {method}: there is no such method; the methods are {', '.join(METHODS)}"
+        )
+    if not METHODS[method].ranges:
+        tunable = ", ".join(name for name, entry in METHODS.items() if entry.ranges)
         raise UserError(f"{method} has nothing to tune; methods that have: {tunable}")
-    ranges = dict(RANGES[method])
+    ranges = dict(METHODS[method].ranges)
     for text in texts:
         name, _, ends = text.partition("=")
         try:
             low, high = (type(ranges[name][0])(end) for end in ends.split(","))
         except (KeyError, ValueError):
-            raise UserError(f"--range {text}: write NAME=LOW,HIGH with a name of {', '.join(ranges)}") from None
+            raise UserError(
+                f"--range {text}: write NAME=LOW,HIGH with a name of {', '.join(ranges)}"
+            ) from None
         if not 0 < low < high <= 1e9:
             raise UserError(f"--range {text}: it must be that 0 < LOW < HIGH <= 1e9")
         ranges[name] = low, high
@@ -179,7 +232,7 @@ def goal(script, line):
 
     The network that all trials start from is pre-trained before it, where it is missing.
     """
-    for job in planning.plan([(script, goal_line(script, line))]):
+    for job in plan.plan([(script, goal_line(script, line))]):
         print(job, flush=True)
         record = run(job.script, job.argv)
     return record
@@ -195,12 +248,19 @@ def goal_line(script, line):
 
 def tried(script, line, values, goal):
     """(distance to the goal's record in points, {score: percent}) of the run with these values."""
-    dials = [word for name, (flag, _) in DIALS.items() if name in values for word in (flag, repr(values[name]))]
+    dials = [
+        word
+        for name, (flag, _) in DIALS.items()
+        if name in values
+        for word in (flag, repr(values[name]))
+    ]
     sets = [f"{name}={value!r}" for name, value in values.items() if name not in DIALS]
     with contextlib.redirect_stdout(io.StringIO()):
         scores = run(script, [*line, *dials, *(["-set", *sets] if sets else [])])["scores"]
     found = {name: scores[score] for name, score in SCORES.items()}
-    return statistics.fmean(abs(found[name] - goal["scores"][score]) for name, score in SCORES.items()), found
+    return statistics.fmean(
+        abs(found[name] - goal["scores"][score]) for name, score in SCORES.items()
+    ), found
 
 
 # ---- the study ----
@@ -215,8 +275,12 @@ def study_path(args, script, lines, ranges, weights):
 def resumed(path):
     """The Optuna study in that file, as far as it is; a trial that was killed comes first again."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    study = optuna.create_study(storage=f"sqlite:///{path}", study_name=path.stem, load_if_exists=True)
-    study.sampler = optuna.samplers.TPESampler(seed=len(study.trials))  # the next draws are other ones after a stop
+    study = optuna.create_study(
+        storage=f"sqlite:///{path}", study_name=path.stem, load_if_exists=True
+    )
+    study.sampler = optuna.samplers.TPESampler(
+        seed=len(study.trials)
+    )  # the next draws are other ones after a stop
     for trial in study.get_trials(states=[RUNNING]):
         study.tell(trial.number, state=FAILED)
         study.enqueue_trial(trial.params)
@@ -235,7 +299,9 @@ def attempt(study, script, lines, ranges, wanted):
     trial = study.ask()
     values = {name: suggested(trial, name, *ends) for name, ends in ranges.items()}
     try:
-        pairs = [tried(script, line, values, goal) for line, goal in zip(lines, wanted, strict=True)]
+        pairs = [
+            tried(script, line, values, goal) for line, goal in zip(lines, wanted, strict=True)
+        ]
     except Diverged as error:
         study.tell(trial, state=PRUNED)
         return f"{error}   {said(values)}"
@@ -261,11 +327,18 @@ def shown(study, args, script, wanted):
             print(f'  {table} in {script}.py:   "{method}": {{"{args.net}": {values[name]!r}}}')
     if sets := {name: value for name, value in values.items() if name not in DIALS}:
         print(f"  behind -method {method}:   -set {said(sets)}")
-    points = [(trial.user_attrs["scores"], trial.value) for trial in study.get_trials(states=[COMPLETE])]
+    points = [
+        (trial.user_attrs["scores"], trial.value) for trial in study.get_trials(states=[COMPLETE])
+    ]
     goals = [{name: record["scores"][score] for name, score in SCORES.items()} for record in wanted]
     titles = [record["config"]["forget"] for record in wanted]
     path = Path(args.out) / f"{study.study_name}.png"
-    write_whole(path, panels.saved(plots.tuning(method, titles, points, goals, best.user_attrs["scores"]), "png"))
+    write_whole(
+        path,
+        style.saved(
+            figures.tuning(method, titles, points, goals, best.user_attrs["scores"]), "png"
+        ),
+    )
     print(f"  plot: {path}")
     return values
 

@@ -15,8 +15,6 @@ the rounds, with the least and the greatest, for
 `default` is OpenMP left alone, `ours` what threads.py sets, `passive` no spinning at all.
 """
 
-import threads  # before torch
-
 import argparse
 import json
 import os
@@ -25,6 +23,8 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+
+from common import threads
 
 ROOT = Path(__file__).parent.parent
 VARIABLES = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
@@ -36,10 +36,18 @@ WAYS = {
 
 
 def main():
-    flags = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    flags.add_argument("--rounds", type=int, default=5, help="how often each measurement is made (5)")
-    flags.add_argument("--seconds", type=float, default=2.0, help="how long each kind of step is repeated (2)")
-    flags.add_argument("--spins", type=int, nargs="*", default=[], help="further values of GOMP_SPINCOUNT to try")
+    flags = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    flags.add_argument(
+        "--rounds", type=int, default=5, help="how often each measurement is made (5)"
+    )
+    flags.add_argument(
+        "--seconds", type=float, default=2.0, help="how long each kind of step is repeated (2)"
+    )
+    flags.add_argument(
+        "--spins", type=int, nargs="*", default=[], help="further values of GOMP_SPINCOUNT to try"
+    )
     flags.add_argument("--role", choices=["measure", "load"], help=argparse.SUPPRESS)
     args = flags.parse_args()
     if args.role == "load":
@@ -66,7 +74,9 @@ def start(role, variables, seconds=2.0):
     """A process of this file in one role, waiting as the variables say."""
     environment = {name: value for name, value in os.environ.items() if name not in VARIABLES}
     command = [sys.executable, "-m", "benchmarks.busy", "--role", role, "--seconds", str(seconds)]
-    process = subprocess.Popen(command, cwd=ROOT, env=environment | variables, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command, cwd=ROOT, env=environment | variables, stdout=subprocess.PIPE, text=True
+    )
     if role == "load":
         process.stdout.readline()  # it trains from here on
     return process
@@ -101,12 +111,14 @@ def steps():
     import datasets
     import metrics
     import models
-    from images import batches, image_set
-    from training import cross_entropy, sgd
+    from learning.images import batches, image_set
+    from learning.training import cross_entropy, sgd
 
     torch.manual_seed(0)
     pixels = torch.randint(0, 256, (2000, 3, 32, 32), dtype=torch.uint8)
-    images = image_set("noise", pixels, torch.arange(2000) % 10, map(str, range(10)), datasets.CIFAR_AUGMENTATION)
+    images = image_set(
+        "noise", pixels, torch.arange(2000) % 10, map(str, range(10)), datasets.CIFAR_AUGMENTATION
+    )
     digits, _ = datasets.load("Digits")
     model = models.create("ResNet18Slim", 10)
     optimizer = sgd(model, 0.01)
@@ -145,7 +157,9 @@ def show(times, ways, rounds):
             cells = []
             for way in ways:
                 values = times[step, way, busy]
-                cells.append(f"{statistics.median(values):.3g} ({min(values):.3g} to {max(values):.3g})")
+                cells.append(
+                    f"{statistics.median(values):.3g} ({min(values):.3g} to {max(values):.3g})"
+                )
             print(f"| {step} | {'busy' if busy else 'idle'} | " + " | ".join(cells) + " |")
 
 

@@ -7,7 +7,7 @@ collected at batch size 1, every score is a pass of its own, I_D is computed for
 for readability; it shares no code with the project. What is computed is the paper's reading, so that results can be compared.
 """
 
-import threads  # noqa: F401 (before torch)
+import common.threads  # noqa: F401 (before torch)
 
 import copy
 import json
@@ -32,7 +32,9 @@ MEAN = (0.5070751592371323, 0.48654887331495095, 0.4409178433670343)
 STD = (0.2673342858792401, 0.2564384629170883, 0.27615047132568404)
 PLAIN = transforms.Compose([transforms.ToTensor(), transforms.Normalize(MEAN, STD)])
 CROPPED = transforms.RandomCrop(32, padding=4)
-AUGMENTED = transforms.Compose([CROPPED, transforms.RandomHorizontalFlip(), transforms.RandomRotation(15)])
+AUGMENTED = transforms.Compose(
+    [CROPPED, transforms.RandomHorizontalFlip(), transforms.RandomRotation(15)]
+)
 DEVICE = os.environ.get("PLAIN_DEVICE", "cpu")
 
 
@@ -76,10 +78,21 @@ class Pictures(torch.utils.data.Dataset):
     def __getitem__(self, i):
         picture, label = self.found[i]
         x = PLAIN(AUGMENTED(picture))
-        return (x if self.size == 32 else transforms.functional.resize(x, [self.size] * 2, antialias=True)), label
+        return (
+            x
+            if self.size == 32
+            else transforms.functional.resize(x, [self.size] * 2, antialias=True)
+        ), label
 
 
-def train(model, data, epochs, optimizer, loss=lambda model, x, y: F.cross_entropy(model(x), y), batch_size=64):
+def train(
+    model,
+    data,
+    epochs,
+    optimizer,
+    loss=lambda model, x, y: F.cross_entropy(model(x), y),
+    batch_size=64,
+):
     model.train()
     for _ in range(epochs):
         for x, y in batches(data, batch_size, shuffle=True):
@@ -110,7 +123,10 @@ def entropy(p):
 
 def mia(model, retain, forget, test):
     # In double precision: on float32 features scikit-learn 1.9's lbfgs may stop at its first step (LOG.md, 2026-11-25).
-    members, forgotten, others = (entropy(probabilities(model, data)).double().cpu().numpy() for data in (retain, forget, test))
+    members, forgotten, others = (
+        entropy(probabilities(model, data)).double().cpu().numpy()
+        for data in (retain, forget, test)
+    )
     is_member = np.concatenate([np.ones(len(members)), np.zeros(len(others))])
     centre = (members.mean() + others.mean()) / 2
     attack = LogisticRegression(C=2.0, class_weight="balanced", tol=1e-10, max_iter=1000)
@@ -124,7 +140,10 @@ def zrf(model, untrained, data):
     for x, _ in batches(data, 64):
         p, q = (F.softmax(network(x), 1) for network in (model, untrained))
         m = (p + q) / 2
-        divergences.append((F.kl_div(m.log(), p, reduction="none") + F.kl_div(m.log(), q, reduction="none")).sum(1) / 2)
+        divergences.append(
+            (F.kl_div(m.log(), p, reduction="none") + F.kl_div(m.log(), q, reduction="none")).sum(1)
+            / 2
+        )
     return 1 - float(torch.cat(divergences).mean())
 
 
@@ -132,12 +151,19 @@ def scores(model, train_set, test_set, forgotten):
     retain, forget = parted(train_set, forgotten)
     retain_test, forget_test = parted(test_set, forgotten)
     untrained = network(model.fc.out_features)
-    return {"TestAcc": accuracy(model, test_set), "RetainTestAcc": accuracy(model, retain_test), "Df": accuracy(model, forget_test),
-            "MIA": mia(model, retain, forget, test_set), "ZRF": zrf(model, untrained, forget_test)}  # fmt: skip
+    return {
+        "TestAcc": accuracy(model, test_set),
+        "RetainTestAcc": accuracy(model, retain_test),
+        "Df": accuracy(model, forget_test),
+        "MIA": mia(model, retain, forget, test_set),
+        "ZRF": zrf(model, untrained, forget_test),
+    }
 
 
 def parted(data, forgotten):
-    return [item for item in data if item[1] != forgotten], [item for item in data if item[1] == forgotten]
+    return [item for item in data if item[1] != forgotten], [
+        item for item in data if item[1] == forgotten
+    ]
 
 
 # ---- methods ----
@@ -173,19 +199,25 @@ def fisher(model, data):
         p_label = F.softmax(logits, 1).detach()[0]
         for label in range(len(p_label)):
             model.zero_grad()
-            F.cross_entropy(logits, torch.tensor([label], device=DEVICE)).backward(retain_graph=True)
+            F.cross_entropy(logits, torch.tensor([label], device=DEVICE)).backward(
+                retain_graph=True
+            )
             for name, p in model.named_parameters():
                 total[name] += p_label[label] * p.grad.pow(2)
     return {name: value / len(data) for name, value in total.items()}
 
 
 def finetune(model, retain, forget, num_classes):
-    return train(model, retain, 5, torch.optim.SGD(model.parameters(), 0.02, momentum=0.9, weight_decay=5e-4))
+    return train(
+        model, retain, 5, torch.optim.SGD(model.parameters(), 0.02, momentum=0.9, weight_decay=5e-4)
+    )
 
 
 def amnesiac(model, retain, forget, num_classes):
     wrong = [(x, random.choice([c for c in range(num_classes) if c != y])) for x, y in forget]
-    return train(model, retain + wrong, 3, torch.optim.Adam(model.parameters(), 1e-4), batch_size=128)
+    return train(
+        model, retain + wrong, 3, torch.optim.Adam(model.parameters(), 1e-4), batch_size=128
+    )
 
 
 def bad_teacher(model, retain, forget, num_classes):
@@ -194,7 +226,9 @@ def bad_teacher(model, retain, forget, num_classes):
 
     def loss(model, x, is_forgotten):
         with torch.no_grad():
-            goal = torch.where(is_forgotten[:, None] == 1, F.softmax(untrained(x), 1), F.softmax(original(x), 1))
+            goal = torch.where(
+                is_forgotten[:, None] == 1, F.softmax(untrained(x), 1), F.softmax(original(x), 1)
+            )
         return F.kl_div(F.log_softmax(model(x), 1), goal, reduction="batchmean")
 
     data = [(x, 0) for x, _ in some] + [(x, 1) for x, _ in forget]
@@ -207,9 +241,13 @@ def unsir(model, retain, forget, num_classes):
     optimizer, labels = torch.optim.Adam([noise], 0.1), torch.full((32,), forgotten, device=DEVICE)
     for _ in range(25):
         optimizer.zero_grad()
-        (-F.cross_entropy(model(noise), labels) + 0.1 * noise.pow(2).sum((1, 2, 3)).mean()).backward()
+        (
+            -F.cross_entropy(model(noise), labels) + 0.1 * noise.pow(2).sum((1, 2, 3)).mean()
+        ).backward()
         optimizer.step()
-    kept = [item for c in range(num_classes) for item in [item for item in retain if item[1] == c][:500]]
+    kept = [
+        item for c in range(num_classes) for item in [item for item in retain if item[1] == c][:500]
+    ]
     impair = kept + [(image, forgotten) for _ in range(80) for image in noise.detach().cpu()]
     train(model, impair, 1, torch.optim.Adam(model.parameters(), 1e-4), batch_size=32)
     return train(model, kept, 1, torch.optim.Adam(model.parameters(), 1e-4), batch_size=128)
@@ -226,8 +264,15 @@ def main(data, checkpoint, forgotten, method, alpha=10.0, lam=1.0):
     elif method != "baseline":
         globals()[method](model, retain, forget, num_classes)
     seconds = time.perf_counter() - start
-    print(json.dumps({"scores": scores(model, train_set, test_set, forgotten), "seconds": seconds,
-                      "selected": None if selected is None else float(selected.double().mean())}))  # fmt: skip
+    print(
+        json.dumps(
+            {
+                "scores": scores(model, train_set, test_set, forgotten),
+                "seconds": seconds,
+                "selected": None if selected is None else float(selected.double().mean()),
+            }
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ Baseline, SSD (three alphas) and LFSSD on the ten digits with the demo's network
 is timed before, between the two halves of the processes, and after them.
 """
 
-import threads  # noqa: F401 (before torch)
+import common.threads  # noqa: F401 (before torch)
 
 import argparse
 import json
@@ -25,10 +25,16 @@ METHODS = ("baseline", "ssd", "lfssd", "ssd -alpha 3", "ssd -alpha 8")
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--runs", type=int, default=200)
-    lines = [f"forget_full_class_main.py {NET} -forget_class {digit} -method {method} -seed {seed} -wandb disabled -results "
-             for seed in range(1000) for digit in range(10) for method in METHODS][: parser.parse_args().runs]  # fmt: skip
+    lines = [
+        f"forget_full_class_main.py {NET} -forget_class {digit} -method {method} -seed {seed} -wandb disabled -results "
+        for seed in range(1000)
+        for digit in range(10)
+        for method in METHODS
+    ][: parser.parse_args().runs]
     with tempfile.TemporaryDirectory() as folder:
         call(f"pretrain_model.py {NET}", folder)
         half = len(lines) // 2
@@ -40,16 +46,25 @@ def main():
         found = [records(Path(folder) / name) for name in ("alone", "sweep0", "sweep1", "sweep2")]
     equal = len(found[0]) == len(lines) and all(other == found[0] for other in found)
     usual = statistics.median(sweeps)
-    print(f"{len(lines)} runs: processes {processes:.0f} s, sweep {usual:.1f} s ({min(sweeps):.1f} to {max(sweeps):.1f}, n = 3): "
-          f"{processes / usual:.1f} times as fast; records {'equal' if equal else 'DIFFER'}")  # fmt: skip
+    print(
+        f"{len(lines)} runs: processes {processes:.0f} s, sweep {usual:.1f} s ({min(sweeps):.1f} to {max(sweeps):.1f}, n = 3): "
+        f"{processes / usual:.1f} times as fast; records {'equal' if equal else 'DIFFER'}"
+    )
 
 
 def call(line, folder, **options):
     """Seconds that a script takes in a process of its own."""
     script, *flags = shlex.split(line)
     start = time.perf_counter()
-    subprocess.run([sys.executable, "-W", "ignore", ROOT / script, *flags], cwd=folder, check=True, text=True,
-                   stdout=subprocess.DEVNULL, env={**os.environ, "OMP_NUM_THREADS": "1"}, **options)  # fmt: skip
+    subprocess.run(
+        [sys.executable, "-W", "ignore", ROOT / script, *flags],
+        cwd=folder,
+        check=True,
+        text=True,
+        stdout=subprocess.DEVNULL,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        **options,
+    )
     return time.perf_counter() - start
 
 

@@ -8,17 +8,16 @@ record of the baseline is there, UNCHANGED is said too. MIA is marked as fitted 
 default tolerance of 1e-4, so that a run by today's fit is another run.
 """
 
-import threads  # noqa: F401 (before torch)
+import common.threads  # noqa: F401 (before torch)
 
 import json
 from pathlib import Path
 
-import experiment
-import records
-from common import parser, run_script
-from methods import OPTIMIZERS, retrain
-from protocol import PROTOCOLS
-from training import recipe
+from common.console import parser, run_script
+from learning.protocol import PROTOCOLS
+from learning.recipes import recipe
+from methods import METHODS, retrain
+from runs import identity, records
 
 OLD_MIA_FIT = {"C": 2.0, "tol": 1e-4, "max_iter": 100}
 TASKS_BATCH = "the task's batch size"
@@ -87,8 +86,10 @@ def main(argv=None):
         fill_in(record)
         record["unchanged"] = unchanged(record, found.values())
         config = record["config"]
-        hashes = {name: record[name] for name in ("weights_hash", "data_hash", "test_hash", "forget_hash")}
-        named = experiment.record_path({**config, "results": path.parents[1]}, hashes)
+        hashes = {
+            name: record[name] for name in ("weights_hash", "data_hash", "test_hash", "forget_hash")
+        }
+        named = identity.record_path({**config, "results": path.parents[1]}, hashes)
         records.write(named, record)
         if named != path:
             path.unlink()
@@ -106,7 +107,7 @@ def fill_in(record):
         values = old_defaults(method, record["task"], config["b"])
     given = {name: value for name, value in config["set"].items() if values.get(name) != value}
     config["set"] = given
-    config["hyperparameters"] = {**values, **given, **OPTIMIZERS[method]}
+    config["hyperparameters"] = {**values, **given, **METHODS[method].optimizer}
     config["recipe"] = learned_by
     config["departures"] = []  # none but records by the paper's protocol are left of that time
     assert config["protocol"] == "paper"
@@ -131,10 +132,15 @@ def unchanged(record, others):
     """What records.unchanged says of it, by the baseline and the retrain of the same network, data and seed."""
     goals = {}
     for other in others:
-        same = all(other[name] == record[name] for name in ("weights_hash", "data_hash", "forget_hash", "test_hash"))
+        same = all(
+            other[name] == record[name]
+            for name in ("weights_hash", "data_hash", "forget_hash", "test_hash")
+        )
         if same and other["config"]["method"] in ("baseline", "retrain"):
             goals[other["config"]["method"]] = other["scores"]["Df"]
-    return records.unchanged(record["config"]["method"], record["scores"], goals.get("baseline"), goals.get("retrain"))
+    return records.unchanged(
+        record["config"]["method"], record["scores"], goals.get("baseline"), goals.get("retrain")
+    )
 
 
 if __name__ == "__main__":

@@ -1,76 +1,93 @@
-"""The unlearning methods: one file each, unlearn(model, split, *, hyperparameters) -> model, listed in METHODS.
+"""The unlearning methods: one file each, listed in METHODS.
 
-A method changes the model it is given or makes a new one; it does not evaluate, log, time, seed or parse. What its
-signature names the run gives it (experiment.py: alpha, lam, recipe, untrained, ...; batch_size, where it has no default,
-is the task's); what has a default there can be set with -set. What a run should record beside the scores it writes
-into `notes`, a dict, where it takes one. RANGES: within which tune.py searches; empty where nothing is to be tuned.
+A file ends with `METHOD = Method(...)`: its function, and what the harness must know of it
+(_method.py). To add a method, write its file and add its line here.
+
+Files that start with an underscore are not methods. These files may import everything above them:
+`learning`, `datasets`, `splits`, `models`, `metrics`, `ssd`.
 """
 
-import importlib
-import inspect
-import typing
+from common.errors import UserError
+from methods import (
+    alfssd,
+    amnesiac,
+    assd,
+    bad_teacher,
+    baseline,
+    finetune,
+    fisher,
+    jit,
+    l1_sparse,
+    lfssd,
+    neggrad_plus,
+    ntk,
+    potion,
+    retrain,
+    salun,
+    scrub,
+    ssd,
+    unsir,
+)
+from methods._method import Method, kind_of
 
-from methods import bad_teacher, jit, neggrad_plus, ntk, potion, salun, scrub, unsir
-
-NAMES = ("baseline", "retrain", "finetune", "bad_teacher", "amnesiac", "unsir", "fisher", "ntk", "ssd", "lfssd", "assd", "alfssd",
-         "potion", "jit", "scrub", "salun", "neggrad_plus", "l1_sparse")  # fmt: skip
-MODULES = {name: importlib.import_module(f"methods.{name}") for name in NAMES}
-METHODS = {name: module.unlearn for name, module in MODULES.items()}
-RANGES = {name: module.RANGES for name, module in MODULES.items()}
-# names in the released scripts
-SPELLINGS = {"ssd_tuning": "ssd", "blindspot": "bad_teacher", "UNSIR": "unsir", "FisherForgetting": "fisher", "NTK": "ntk"}
-# where a default depends on the network, the task or another choice: (model, split, batch size, chosen) -> {name: value}
-DEFAULTS = {
-    "bad_teacher": bad_teacher.defaults,
-    "jit": jit.defaults,
-    "ntk": ntk.defaults,
-    "scrub": scrub.defaults,
-    "unsir": unsir.defaults,
+METHODS: dict[str, Method] = {
+    "baseline": baseline.METHOD,
+    "retrain": retrain.METHOD,
+    "finetune": finetune.METHOD,
+    "bad_teacher": bad_teacher.METHOD,
+    "amnesiac": amnesiac.METHOD,
+    "unsir": unsir.METHOD,
+    "fisher": fisher.METHOD,
+    "ntk": ntk.METHOD,
+    "ssd": ssd.METHOD,
+    "lfssd": lfssd.METHOD,
+    "assd": assd.METHOD,
+    "alfssd": alfssd.METHOD,
+    "potion": potion.METHOD,
+    "jit": jit.METHOD,
+    "scrub": scrub.METHOD,
+    "salun": salun.METHOD,
+    "neggrad_plus": neggrad_plus.METHOD,
+    "l1_sparse": l1_sparse.METHOD,
 }
-# where settings or images may not do: (model, split, protocol=..., values in effect) raises UserError
-CHECKS = {
-    "bad_teacher": bad_teacher.check,
-    "jit": jit.check,
-    "neggrad_plus": neggrad_plus.check,
-    "ntk": ntk.check,
-    "potion": potion.check,
-    "salun": salun.check,
-    "unsir": unsir.check,
-}
-# where the released code scores a method otherwise: protocol -> keyword arguments of metrics.score
-SCORING = {"bad_teacher": bad_teacher.scoring, "unsir": unsir.scoring}
-OPTIMIZERS = {name: module.OPTIMIZER for name, module in MODULES.items()}
+ALIASES = {alias: name for name, method in METHODS.items() for alias in method.aliases}
+# The methods that stand for the original network and for the goal.
+(ORIGINAL,) = (name for name, method in METHODS.items() if method.is_original)
+(GOAL,) = (name for name, method in METHODS.items() if method.is_goal)
 
 
-def settable(method):
-    """{name: parameter} of what -set takes for a method."""
-    parameters = inspect.signature(METHODS[method]).parameters.values()
-    return {parameter.name: parameter for parameter in parameters if kind_of(parameter)}
+def settings(name: str, texts: list[str]) -> dict:
+    """{hyper-parameter: value} of the NAME=VALUE texts of -set, sorted by name.
 
-
-def kind_of(parameter):
-    """What -set takes for a parameter of a method: int, float, or one of some words; None where the run gives it."""
-    choices = typing.get_args(parameter.annotation)
-    for kind in (float, int):
-        if kind in choices:  # float | None: None stands for the method's own table
-            return kind
-    if choices:
-        return choices
-    return type(parameter.default) if type(parameter.default) in (int, float) else None
-
-
-def values_in_effect(method, chosen, model, split, batch_size):
-    """{name: value} of a method's hyper-parameters: those chosen with -set, else its defaults.
-
-    Of the method's parameters it holds those that are numbers or words; batch_size is the task's
-    where the method has none of its own.
+    name: the method. UserError where a text does not fit the method's signature.
     """
-    values = {}
-    for parameter in inspect.signature(METHODS[method]).parameters.values():
-        if parameter.name == "batch_size" and parameter.default is inspect.Parameter.empty:
-            values["batch_size"] = batch_size
-        elif kind_of(parameter) or isinstance(parameter.default, str):
-            values[parameter.name] = parameter.default
-    if method in DEFAULTS:
-        values |= DEFAULTS[method](model, split, batch_size, chosen)
-    return values | chosen
+    settable = METHODS[name].settable
+    chosen = {}
+    for text in texts:
+        parameter, _, value = text.partition("=")
+        if parameter not in settable:
+            defaults = ", ".join(f"{key}={p.default}" for key, p in settable.items())
+            raise UserError(f"-set {text}: {name} has {defaults or 'nothing to set'}")
+        if parameter in chosen:
+            raise UserError(f"-set {text}: {parameter} is given twice")
+        chosen[parameter] = _value(text, parameter, value, kind_of(settable[parameter]))
+    return dict(sorted(chosen.items()))
+
+
+def _value(text, parameter, value, kind):
+    """The value of a NAME=VALUE text as `kind` (int, float or a tuple of words) wants it."""
+    if isinstance(kind, tuple):
+        if value not in kind:
+            raise UserError(f"-set {text}: {parameter} is one of {', '.join(kind)}")
+        return value
+    try:
+        number = kind(value)
+    except ValueError:
+        article = "a whole" if kind is int else "a"
+        raise UserError(f"-set {text}: {parameter} takes {article} number") from None
+    lowest, highest = (1, 1e9) if kind is int else (0, 1e30)
+    if not lowest <= number <= highest:
+        raise UserError(
+            f"-set {text}: counts lie between 1 and 1e9, other numbers between 0 and 1e30"
+        )
+    return number

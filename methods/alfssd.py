@@ -3,13 +3,36 @@
 from typing import Literal
 
 from methods import assd
-
-OPTIMIZER = {}  # nothing is trained
-RANGES = {}
+from methods._method import Method
 
 
-def unlearn(model, split, *, batch_size, denominator: Literal["D", "D_r"] = "D", measure="norm", per_sample=False,
-            full_importance=None, notes=None):  # fmt: skip
+def unlearn(
+    model,
+    split,
+    *,
+    batch_size,
+    denominator: Literal["D", "D_r"] = "D",
+    measure="norm",
+    per_sample=False,
+    full_importance=None,
+    notes=None,
+):
     """Adaptive SSD with the label-free measure; arguments as there."""
-    return assd.unlearn(model, split, batch_size=batch_size, denominator=denominator, measure=measure,
-                        per_sample=per_sample, full_importance=full_importance, notes=notes)  # fmt: skip
+    return assd.unlearn(
+        model,
+        split,
+        batch_size=batch_size,
+        denominator=denominator,
+        measure=measure,
+        per_sample=per_sample,
+        full_importance=full_importance,
+        notes=notes,
+    )
+
+
+METHOD = Method(
+    unlearn,
+    family="ssd",
+    draws_for_class=False,
+    heals=True,
+)

@@ -10,11 +10,9 @@ from dataclasses import replace
 
 import torch
 
-from images import batches, joined
-from training import ADAM, adam, fit
-
-OPTIMIZER = ADAM
-RANGES = {"lr": (1e-5, 1e-2), "epochs": (1, 10)}
+from learning.images import batches, joined
+from learning.training import ADAM, adam, fit
+from methods._method import Method
 
 
 def unlearn(model, split, *, epochs=3, lr=1e-4, batch_size=128):
@@ -27,3 +25,11 @@ def unlearn(model, split, *, epochs=3, lr=1e-4, batch_size=128):
 def wrong_labels(labels, num_classes):
     """For each label [N] another one, all others being equally likely."""
     return (labels + torch.randint(1, num_classes, labels.shape).to(labels.device)) % num_classes
+
+
+METHOD = Method(
+    unlearn,
+    family="other",
+    optimizer=ADAM,
+    ranges={"lr": (1e-5, 1e-2), "epochs": (1, 10)},
+)

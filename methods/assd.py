@@ -10,15 +10,22 @@ those of D_r: `-set denominator=D_r`.
 
 from typing import Literal
 
-from methods.ssd import dampened, importance
+from methods._dampening import dampened, importance
+from methods._method import Method
 from ssd import adaptive_alpha, sorted_ratios
 
-OPTIMIZER = {}  # nothing is trained
-RANGES = {}
 
-
-def unlearn(model, split, *, batch_size, denominator: Literal["D", "D_r"] = "D", measure="fisher", per_sample=False,
-            full_importance=None, notes=None):  # fmt: skip
+def unlearn(
+    model,
+    split,
+    *,
+    batch_size,
+    denominator: Literal["D", "D_r"] = "D",
+    measure="fisher",
+    per_sample=False,
+    full_importance=None,
+    notes=None,
+):
     """Dampen the parameters of the largest I_Df / I_D, in place.
 
     denominator: whose importances D_f's are divided by (p goes by |D| in either case); only those of D are the same for
@@ -34,3 +41,11 @@ def unlearn(model, split, *, batch_size, denominator: Literal["D", "D_r"] = "D",
     if notes is not None:
         notes["adaptive_alpha"] = alpha
     return dampened(model, full, forget, alpha, 1, notes)
+
+
+METHOD = Method(
+    unlearn,
+    family="ssd",
+    draws_for_class=False,
+    heals=True,
+)

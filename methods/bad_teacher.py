@@ -12,14 +12,12 @@ untrained network in eval mode. (For all other methods the released ZRF takes it
 import torch
 import torch.nn.functional as F
 
-from common import UserError
-from images import batches, joined, numbered
+from common.errors import UserError
+from learning.images import batches, joined
+from learning.training import ADAM, adam, fit
+from methods._method import Method
 from metrics import logits_of
 from models import ViT
-from training import ADAM, adam, fit
-
-OPTIMIZER = ADAM
-RANGES = {"lr": (1e-5, 1e-2), "epochs": (1, 5), "retain_share": (0.1, 1)}
 
 
 def defaults(model, split, batch_size=None, chosen=None):
@@ -56,12 +54,29 @@ def unlearn(
     if batch_size is None:
         batch_size = defaults(model, split)["batch_size"]
     check(model, split, retain_share=retain_share)
-    retain = split.retain.take(torch.randperm(len(split.retain))[: int(retain_share * len(split.retain))])
+    retain = split.retain.take(
+        torch.randperm(len(split.retain))[: int(retain_share * len(split.retain))]
+    )
     taught = [logits_of(model, retain, "D_r")] if len(retain) else []
     goals = torch.cat([*taught, logits_of(untrained, split.forget, "D_f")]).log_softmax(1)
 
-    def loss(student, x, number):
-        return F.kl_div(student(x).log_softmax(1), goals[number], log_target=True, reduction="batchmean")
+    def loss(student, x, y, index):
+        return F.kl_div(
+            student(x).log_softmax(1), goals[index], log_target=True, reduction="batchmean"
+        )
 
-    data = batches(numbered(joined(retain, split.forget)), model, batch_size, shuffle=True)
+    data = batches(joined(retain, split.forget), model, batch_size, shuffle=True)
     return fit(model, data, adam(model, lr), epochs, loss=loss, what="bad teacher")
+
+
+METHOD = Method(
+    unlearn,
+    family="other",
+    heals=True,
+    optimizer=ADAM,
+    ranges={"lr": (1e-5, 1e-2), "epochs": (1, 5), "retain_share": (0.1, 1)},
+    aliases=("blindspot",),
+    defaults=defaults,
+    check=check,
+    scoring=scoring,
+)

@@ -15,10 +15,8 @@ F^(-1/2).
 import torch
 
 import ssd
-from images import batches
-
-OPTIMIZER = {}  # nothing is trained
-RANGES = {"scale": (1e-8, 1e-4)}
+from learning.images import batches
+from methods._method import Method
 
 
 def unlearn(model, split, *, scale=1e-6, batch_size=32):
@@ -29,7 +27,9 @@ def unlearn(model, split, *, scale=1e-6, batch_size=32):
     with torch.no_grad():
         for name, p in model.named_parameters():
             mean, var = normal(p, fisher[name], split.num_classes, forgotten, scale)
-            p.copy_(mean + var.sqrt() * torch.randn(p.shape, device=p.device))  # however p lies in memory
+            p.copy_(
+                mean + var.sqrt() * torch.randn(p.shape, device=p.device)
+            )  # however p lies in memory
     return model.eval()
 
 
@@ -44,3 +44,12 @@ def normal(p, fisher, num_classes, forgotten, scale):
     if p.ndim == 1 or (per_class and forgotten is not None):
         var = 10 * var
     return mean, var
+
+
+METHOD = Method(
+    unlearn,
+    family="other",
+    too_slow_on=("ViT",),
+    ranges={"scale": (1e-8, 1e-4)},
+    aliases=("FisherForgetting",),
+)

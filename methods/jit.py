@@ -13,11 +13,12 @@ steps are never cleared.
 
 import torch
 
-from common import UserError
-from images import batches
+from common.errors import UserError
+from learning.images import batches
+from learning.protocol import PAPER
+from learning.training import task_batch_size, trains_alone
+from methods._method import Method
 from models import ViT
-from protocol import PAPER
-from training import task_batch_size, trains_alone
 
 CLASS_BATCH_SIZE = 128  # to which the authors' eta for a class belongs
 SETTINGS = {  # (network, what is forgotten): sigma, eta on normalised inputs; the authors', for ViT and VGG11
@@ -28,8 +29,6 @@ SETTINGS = {  # (network, what is forgotten): sigma, eta on normalised inputs; t
     ("convolutional", "sub-class"): (0.01, 3e-4),
     ("convolutional", "images"): (0.01, 3e-4),
 }
-OPTIMIZER = {"optimizer": "SGD", "momentum": 0.0, "weight_decay": 0.0}
-RANGES = {"sigma": (0.01, 2), "eta": (1e-5, 2)}
 
 
 def defaults(model, split, batch_size=None, chosen=None):
@@ -86,7 +85,7 @@ def unlearn(
     forget = batches(split.forget, model, batch_size, what="JiT")
     optimizer = torch.optim.SGD(model.parameters(), eta)
     model.train(protocol.jit_accumulates_in_train_mode)
-    for x, _ in forget:
+    for x, _, _ in forget:
         if not protocol.jit_accumulates_in_train_mode:
             optimizer.zero_grad()
         lipschitz(model, x, sigma, copies).sum().backward()
@@ -105,3 +104,13 @@ def lipschitz(model, x, sigma, copies):
             others = model(noisy)
         total = total + (outputs - others).norm(dim=1) / (noisy - x).flatten(1).norm(dim=1)
     return total / copies
+
+
+METHOD = Method(
+    unlearn,
+    family="ssd",
+    optimizer={"optimizer": "SGD", "momentum": 0.0, "weight_decay": 0.0},
+    ranges={"sigma": (0.01, 2), "eta": (1e-5, 2)},
+    defaults=defaults,
+    check=check,
+)

@@ -11,11 +11,9 @@ import itertools
 
 import torch.nn.functional as F
 
-from images import batches
-from training import SGD, fit, sgd
-
-OPTIMIZER = SGD
-RANGES = {"lr": (1e-4, 5e-2), "epochs": (1, 10), "penalty": (1e-5, 1e-2)}
+from learning.images import batches
+from learning.training import SGD, fit, sgd
+from methods._method import Method
 
 
 def unlearn(model, split, *, batch_size, epochs=3, lr=0.003, penalty=5e-4):
@@ -23,8 +21,16 @@ def unlearn(model, split, *, batch_size, epochs=3, lr=0.003, penalty=5e-4):
     data = batches(split.retain, model, batch_size, shuffle=True)
     steps, count = epochs * len(data), itertools.count()
 
-    def loss(model, x, y):
+    def loss(model, x, y, index):
         c = penalty * (1 - next(count) / steps)
         return F.cross_entropy(model(x), y) + c * sum(p.abs().sum() for p in model.parameters())
 
     return fit(model, data, sgd(model, lr), epochs, loss=loss, what="l1-sparse")
+
+
+METHOD = Method(
+    unlearn,
+    family="other",
+    optimizer=SGD,
+    ranges={"lr": (1e-4, 5e-2), "epochs": (1, 10), "penalty": (1e-5, 1e-2)},
+)

@@ -11,12 +11,10 @@ rate 0.01 and 5 epochs.
 
 import torch.nn.functional as F
 
-from common import UserError
-from images import batches
-from training import SGD, check_trainable, fit, sgd
-
-OPTIMIZER = SGD
-RANGES = {"lr": (1e-4, 5e-2), "epochs": (1, 10), "retain_weight": (0.8, 0.9999)}
+from common.errors import UserError
+from learning.images import batches
+from learning.training import SGD, check_trainable, fit, sgd
+from methods._method import Method
 
 
 def check(model, split, *, batch_size, retain_weight, **_):
@@ -29,11 +27,13 @@ def check(model, split, *, batch_size, retain_weight, **_):
 def unlearn(model, split, *, batch_size, epochs=3, lr=0.003, retain_weight=0.915):
     """Train un-augmented, in place. retain_weight: b."""
     check(model, split, batch_size=batch_size, retain_weight=retain_weight)
-    retain, forget = (batches(part, model, batch_size, shuffle=True) for part in (split.retain, split.forget))
+    retain, forget = (
+        batches(part, model, batch_size, shuffle=True) for part in (split.retain, split.forget)
+    )
     forgotten = endless(forget)
 
-    def loss(model, x, y):
-        forget_x, forget_y = next(forgotten)
+    def loss(model, x, y, index):
+        forget_x, forget_y, _ = next(forgotten)
         ascent = F.cross_entropy(model(forget_x), forget_y)
         return retain_weight * F.cross_entropy(model(x), y) - (1 - retain_weight) * ascent
 
@@ -44,3 +44,12 @@ def endless(batches):
     """The batches over and over, shuffled anew each time."""
     while True:
         yield from batches
+
+
+METHOD = Method(
+    unlearn,
+    family="other",
+    optimizer=SGD,
+    ranges={"lr": (1e-4, 5e-2), "epochs": (1, 10), "retain_weight": (0.8, 0.9999)},
+    check=check,
+)

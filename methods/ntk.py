@@ -11,12 +11,11 @@ Differs 1: D is a random subsample, half of it from D_f where D_f is large enoug
 
 import torch
 
-from common import UserError, progress
-from images import joined
-from linearised import block_size, jacobian_times, kernel_and_residual
-
-OPTIMIZER = {}  # nothing is trained
-RANGES = {}
+from common.console import progress
+from common.errors import UserError
+from learning.images import joined
+from methods._linearised import block_size, jacobian_times, kernel_and_residual
+from methods._method import Method
 
 
 def defaults(model, split, batch_size=None, chosen=None):
@@ -27,7 +26,9 @@ def defaults(model, split, batch_size=None, chosen=None):
 def check(model, split, *, images, memory, **_):
     """UserError where D has fewer images, or `memory` GB do not suffice."""
     if images < 2:
-        raise UserError(f"ntk on {images} image: it needs at least two, one to keep and one to forget (-set images=100)")
+        raise UserError(
+            f"ntk on {images} image: it needs at least two, one to keep and one to forget (-set images=100)"
+        )
     most = len(split.full)
     if images > most:
         way_out = f"use at most all of them (-set images={most})"
@@ -64,7 +65,9 @@ def unlearn(model, split, *, images: int | None = None, decay=0.1, memory=16.0, 
         bar.update()
     step = rescaled(step, m)
     with torch.no_grad():
-        for p, part in zip(model.parameters(), step.split([p.numel() for p in model.parameters()]), strict=True):
+        for p, part in zip(
+            model.parameters(), step.split([p.numel() for p in model.parameters()]), strict=True
+        ):
             p.add_(part.view_as(p))
     return model
 
@@ -80,7 +83,9 @@ def rescaled(step, m):
     """The step [P] at its predicted length; m [P]: the error that linearising is expected to make."""
     if not (step.any() and m.any()):
         return step
-    cosine = torch.dot(step / step.norm(), m / m.norm())  # the released scripts' sin(acos c - pi/2) for c < 0 is -c
+    cosine = torch.dot(
+        step / step.norm(), m / m.norm()
+    )  # the released scripts' sin(acos c - pi/2) for c < 0 is -c
     return step * (1 + 2 * cosine.abs() * m.norm() / step.norm())
 
 
@@ -91,3 +96,13 @@ def solve(kernel, residual, ridge):
     factor = torch.linalg.cholesky(damped)
     solution = torch.cholesky_solve(residual.double()[:, None], factor)
     return solution[:, 0].to(residual)
+
+
+METHOD = Method(
+    unlearn,
+    family="other",
+    too_slow_on=("ViT",),
+    aliases=("NTK",),
+    defaults=defaults,
+    check=check,
+)

@@ -17,24 +17,36 @@ Differs 3: rho is 0.2. The authors' code tries several values of rho.
 import copy
 import warnings
 
-from common import UserError, progress
-from images import batches
-from methods.ssd import dampened, importance
+from common.console import progress
+from common.errors import UserError
+from learning.images import batches
+from learning.training import predict
+from methods._dampening import dampened, importance
+from methods._method import Method
 from ssd import adaptive_alpha, sorted_ratios
-from training import predict
-
-OPTIMIZER = {}  # nothing is trained
-RANGES = {"rho": (0.05, 0.5)}
 
 
 def check(model, split, *, strength, growth, rho, **_):
     """UserError where the settings cannot be."""
     if not (growth > 1 and strength > 0 and rho < 1):
-        raise UserError("potion: it must be that growth > 1, strength > 0 and rho < 1, or the search goes nowhere")
+        raise UserError(
+            "potion: it must be that growth > 1, strength > 0 and rho < 1, or the search goes nowhere"
+        )
 
 
-def unlearn(model, split, *, batch_size, strength=1 / 25, growth=1.1, rho=0.2, steps=500, measure="xlf", per_sample=False,
-            notes=None):  # fmt: skip
+def unlearn(
+    model,
+    split,
+    *,
+    batch_size,
+    strength=1 / 25,
+    growth=1.1,
+    rho=0.2,
+    steps=500,
+    measure="xlf",
+    per_sample=False,
+    notes=None,
+):
     """Dampen further and further, always the original, until D_f's labels are forgotten; in place.
 
     Both importances are computed once and their ratios sorted once. notes: as Adaptive SSD's, and "search": how many
@@ -42,7 +54,10 @@ def unlearn(model, split, *, batch_size, strength=1 / 25, growth=1.1, rho=0.2, s
     """
     check(model, split, strength=strength, growth=growth, rho=rho)
     how = {"batch_size": batch_size, "measure": measure, "per_sample": per_sample}
-    rest, known = importance(model, split.retain, "I_R", **how), importance(model, split.forget, "I_Sf", **how)
+    rest, known = (
+        importance(model, split.retain, "I_R", **how),
+        importance(model, split.forget, "I_Sf", **how),
+    )
     ratios, original = sorted_ratios(rest, known), copy.deepcopy(model.state_dict())
 
     def known_right():
@@ -52,11 +67,25 @@ def unlearn(model, split, *, batch_size, strength=1 / 25, growth=1.1, rho=0.2, s
     goal, found = rho * known_right(), notes if notes is not None else {}
     for step in progress(range(1, steps + 1), "Potion"):
         model.load_state_dict(original)
-        found["adaptive_alpha"] = adaptive_alpha(ratios, len(split.forget) / len(split.full), strength)
+        found["adaptive_alpha"] = adaptive_alpha(
+            ratios, len(split.forget) / len(split.full), strength
+        )
         dampened(model, rest, known, found["adaptive_alpha"], 1, found)
         found["search"] = {"steps": step, "strength": strength}
         if known_right() <= goal:
             return model.eval()
         strength *= growth
-    warnings.warn(f"potion: in {steps} steps more than {goal:g} images of D_f still bear their labels", stacklevel=2)
+    warnings.warn(
+        f"potion: in {steps} steps more than {goal:g} images of D_f still bear their labels",
+        stacklevel=2,
+    )
     return model.eval()
+
+
+METHOD = Method(
+    unlearn,
+    family="ssd",
+    heals=True,
+    ranges={"rho": (0.05, 0.5)},
+    check=check,
+)

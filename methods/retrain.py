@@ -8,15 +8,14 @@ rises to 0.02 within two epochs and is then 0.01 with the milestones. Images are
 the task's batches. That network has seen D_f.
 """
 
-from common import UserError
-from images import batches
+from common.errors import UserError
+from learning.images import batches
+from learning.numerics import compute_in
+from learning.protocol import PAPER
+from learning.recipes import lr_factor
+from learning.training import SGD, fit, sgd
+from methods._method import Method
 from models import fresh
-from numerics import compute_in
-from protocol import PAPER
-from training import SGD, fit, lr_factor, sgd
-
-OPTIMIZER = SGD
-RANGES = {}
 
 
 def unlearn(model, split, *, recipe, batch_size, protocol=PAPER):
@@ -24,7 +23,9 @@ def unlearn(model, split, *, recipe, batch_size, protocol=PAPER):
     network = fresh(model)
     numerics = recipe.get("numerics", "fp32")
     if numerics == "tf32" and next(model.parameters()).device.type == "cpu":
-        raise UserError("the network was pre-trained in tf32, and so must be the one without D_f: add -gpu")
+        raise UserError(
+            "the network was pre-trained in tf32, and so must be the one without D_f: add -gpu"
+        )
     compute_in(network, numerics)
     if protocol.retrain_resets_last_layer_only:
         _keep_all_but_last_layer(network, model)
@@ -56,5 +57,20 @@ def released_factor(step, steps_per_epoch, milestones):
 
 
 def _keep_all_but_last_layer(network, model):
-    last = {f"{name}.{key}" for name, layer in list(model.named_children())[-1:] for key in layer.state_dict()}
-    network.load_state_dict({k: v for k, v in model.state_dict().items() if k not in last}, strict=False)
+    last = {
+        f"{name}.{key}"
+        for name, layer in list(model.named_children())[-1:]
+        for key in layer.state_dict()
+    }
+    network.load_state_dict(
+        {k: v for k, v in model.state_dict().items() if k not in last}, strict=False
+    )
+
+
+METHOD = Method(
+    unlearn,
+    family="goal",
+    heals=True,
+    optimizer=SGD,
+    by_recipe=in_effect,
+)

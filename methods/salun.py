@@ -16,12 +16,11 @@ takes the gradients of batch means, so that images of a short last batch weigh m
 import torch
 import torch.nn.functional as F
 
-from common import UserError
-from images import batches
+from common.errors import UserError
+from learning.images import batches
+from learning.training import ADAM
 from methods import amnesiac
-
-OPTIMIZER = amnesiac.OPTIMIZER
-RANGES = {"lr": (1e-5, 1e-2), "epochs": (1, 10), "share": (0.1, 0.9)}
+from methods._method import Method
 
 
 def check(model, split, *, share, **_):
@@ -34,7 +33,10 @@ def unlearn(model, split, *, epochs=3, lr=1e-4, batch_size=128, share=0.5):
     """Mask, then train, in place; BatchNorm's running statistics follow the data as ever. share: of parameters that may move."""
     check(model, split, share=share)
     masks = salient(model, batches(split.forget, model, batch_size), share)
-    hooks = [p.register_hook(lambda g, mask=mask: g * mask) for p, mask in zip(model.parameters(), masks, strict=True)]
+    hooks = [
+        p.register_hook(lambda g, mask=mask: g * mask)
+        for p, mask in zip(model.parameters(), masks, strict=True)
+    ]
     try:
         return amnesiac.unlearn(model, split, epochs=epochs, lr=lr, batch_size=batch_size)
     finally:
@@ -47,8 +49,10 @@ def salient(model, forget_batches, share):
     parameters = list(model.parameters())
     total = [torch.zeros_like(p) for p in parameters]
     model.eval()
-    for x, y in forget_batches:
-        gradients = torch.autograd.grad(F.cross_entropy(model(x), y, reduction="sum"), parameters, allow_unused=True)
+    for x, y, _ in forget_batches:
+        gradients = torch.autograd.grad(
+            F.cross_entropy(model(x), y, reduction="sum"), parameters, allow_unused=True
+        )
         for value, g in zip(total, gradients, strict=True):
             if g is not None:
                 value += g
@@ -57,3 +61,12 @@ def salient(model, forget_batches, share):
     chosen[sizes.topk(max(1, round(share * len(sizes)))).indices] = True
     parts = chosen.split([p.numel() for p in parameters])
     return [part.view(p.shape) for part, p in zip(parts, parameters, strict=True)]
+
+
+METHOD = Method(
+    unlearn,
+    family="other",
+    optimizer=ADAM,
+    ranges={"lr": (1e-5, 1e-2), "epochs": (1, 10), "share": (0.1, 0.9)},
+    check=check,
+)

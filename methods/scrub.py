@@ -19,16 +19,15 @@ from typing import Literal
 
 import torch.nn.functional as F
 
-from images import batches, numbered
+from learning.images import batches
+from learning.training import SGD, fit, sgd, task_batch_size
+from methods._method import Method
 from metrics import logits_of
-from training import SGD, fit, sgd, task_batch_size
 
 STUDIES = {  # clip 0: no clipping; batch_size None: the task's
     "stated": {"kl_weight": 1.0, "ce_weight": 5.0, "clip": 0.0, "batch_size": None},
     "class_script": {"kl_weight": 0.001, "ce_weight": 0.99, "clip": 1.0, "batch_size": 128},
 }
-OPTIMIZER = SGD
-RANGES = {"lr": (1e-5, 1e-2), "epochs": (1, 10), "forget_epochs": (1, 10), "ce_weight": (0.1, 10)}
 
 
 def defaults(model, split, batch_size=None, chosen=None):
@@ -68,17 +67,20 @@ def unlearn(
     ce_weight = usual["ce_weight"] if ce_weight is None else ce_weight
     clip = usual["clip"] if clip is None else clip
     batch_size = usual["batch_size"] if batch_size is None else batch_size
-    teacher_forget, teacher_retain = logits_of(model, split.forget, "D_f"), logits_of(model, split.retain, "D_r")
+    teacher_forget = logits_of(model, split.forget, "D_f")
+    teacher_retain = logits_of(model, split.retain, "D_r")
 
-    def apart(student, x, number):
-        return -divergence(teacher_forget[number], student(x), temperature)
+    def apart(student, x, y, index):
+        return -divergence(teacher_forget[index], student(x), temperature)
 
-    def retained(student, x, number):
-        logits, labels = student(x), split.retain.labels[number]
-        return kl_weight * divergence(teacher_retain[number], logits, temperature) + ce_weight * F.cross_entropy(logits, labels)
+    def retained(student, x, y, index):
+        logits = student(x)
+        kept = divergence(teacher_retain[index], logits, temperature)
+        return kl_weight * kept + ce_weight * F.cross_entropy(logits, y)
 
     optimizer = sgd(model, lr)
-    forget, retain = (batches(numbered(part), model, batch_size, shuffle=True) for part in (split.forget, split.retain))
+    forget = batches(split.forget, model, batch_size, shuffle=True)
+    retain = batches(split.retain, model, batch_size, shuffle=True)
     for epoch in range(epochs):
         if epoch < forget_epochs:
             fit(model, forget, optimizer, 1, loss=apart, clip=clip, what="scrub: forget")
@@ -90,3 +92,18 @@ def divergence(teacher, student, temperature):
     """T^2 KL( teacher || student ) at temperature T, mean over the batch, nats; both logits [B, C]."""
     log_p, log_q = ((logits / temperature).log_softmax(1) for logits in (teacher, student))
     return temperature**2 * F.kl_div(log_q, log_p, log_target=True, reduction="batchmean")
+
+
+METHOD = Method(
+    unlearn,
+    family="other",
+    heals=True,
+    optimizer=SGD,
+    ranges={
+        "lr": (1e-5, 1e-2),
+        "epochs": (1, 10),
+        "forget_epochs": (1, 10),
+        "ce_weight": (0.1, 10),
+    },
+    defaults=defaults,
+)

@@ -7,13 +7,22 @@ Differs 1: Under `-protocol released` D is read as D_r, then D_f.
 """
 
 import ssd
-from images import batches
-
-OPTIMIZER = {}  # nothing is trained
-RANGES = {"alpha": (0.1, 100), "lam": (0.1, 5)}  # those of the authors' 50 trials
+from methods._dampening import dampened, importance
+from methods._method import Method
 
 
-def unlearn(model, split, *, alpha, lam, batch_size, measure="fisher", per_sample=False, full_importance=None, notes=None):
+def unlearn(
+    model,
+    split,
+    *,
+    alpha,
+    lam,
+    batch_size,
+    measure="fisher",
+    per_sample=False,
+    full_importance=None,
+    notes=None,
+):
     """Dampen what matters more to D_f than alpha times to D, in place.
 
     full_importance: I_D of this model, where it is stored already. notes["selected"]: the share selected, in [0, 1];
@@ -26,15 +35,11 @@ def unlearn(model, split, *, alpha, lam, batch_size, measure="fisher", per_sampl
     return dampened(model, full, forget, alpha, lam, notes)
 
 
-def importance(model, images, what, *, batch_size, measure, per_sample):
-    """I_S over a set of images in un-augmented, unshuffled batches."""
-    return ssd.importance(model, batches(images, model, batch_size, what=what), measure=measure, per_sample=per_sample)
-
-
-def dampened(model, full, forget, alpha, lam, notes):
-    """The model dampened in place and in eval mode; what was selected goes into `notes`."""
-    shares = {}
-    selected = ssd.dampen(model, full, forget, alpha=alpha, lam=lam, shares=shares)
-    if notes is not None:
-        notes.update(selected=selected, selected_by_name=shares)
-    return model.eval()
+METHOD = Method(
+    unlearn,
+    family="ssd",
+    draws_for_class=False,
+    heals=True,
+    ranges={"alpha": (0.1, 100), "lam": (0.1, 5)},  # those of the authors' 50 trials
+    aliases=("ssd_tuning",),
+)

@@ -21,13 +21,11 @@ from dataclasses import replace
 import torch
 import torch.nn.functional as F
 
-from common import UserError
-from images import batches, joined
-from protocol import PAPER
-from training import ADAM, adam, adam_of, fit
-
-OPTIMIZER = {**ADAM, "noise_optimizer": "Adam"}  # of the same betas, eps and weight decay
-RANGES = {"lr": (1e-5, 1e-2)}
+from common.errors import UserError
+from learning.images import batches, joined
+from learning.protocol import PAPER
+from learning.training import ADAM, adam, adam_of, fit
+from methods._method import Method
 
 
 def defaults(model, split, batch_size=None, chosen=None):
@@ -38,7 +36,9 @@ def defaults(model, split, batch_size=None, chosen=None):
 def check(model, split, **_):
     """UserError where D_f is no class."""
     if split.forget_class is None:
-        raise UserError("unsir makes noise for one class, and random images are of none; take it for a class or a sub-class")
+        raise UserError(
+            "unsir makes noise for one class, and random images are of none; take it for a class or a sub-class"
+        )
 
 
 def scoring(protocol):
@@ -78,20 +78,24 @@ def unlearn(
     labels = split.retain.labels
     kinds = labels if split.whole else split.retain.fine_labels
     kept = split.retain.take(some_of_each(kinds, per_class))
-    # Noise travels through the shuffled batches as an image whose label says which noise takes its place.
+    # Noise travels through the shuffled batches as images after those kept, all of them copies of
+    # the first one: where such an image stands says which noise takes its place.
     places = kept.take(torch.zeros(repeats * len(used), dtype=torch.int64))
-    places = replace(places, labels=split.num_classes + torch.arange(len(places), device=labels.device) % len(used))
+    places = replace(places, labels=torch.full_like(places.labels, label))
 
-    def impaired(model, x, y):
-        is_noise = y >= split.num_classes
-        x = torch.where(is_noise[:, None, None, None], used[(y - split.num_classes).clamp(min=0)], x)
-        return F.cross_entropy(model(x), torch.where(is_noise, split.forget_class, y))
+    def impaired(model, x, y, index):
+        number = index - len(kept)  # [B]; negative: an image of D_r
+        is_noise = (number >= 0)[:, None, None, None]
+        x = torch.where(is_noise, used[number % len(used)], x)
+        return F.cross_entropy(model(x), y)
 
     data = batches(joined(kept, places), model, batch_size, shuffle=True)
     optimizer = adam(model, lr)
     fit(model, data, optimizer, 1, loss=impaired, what="impair", uses_gradients=keeps_gradients)
     optimizer = adam(model, lr)
-    return fit(model, batches(kept, model, repair_batch_size, shuffle=True), optimizer, 1, what="repair")
+    return fit(
+        model, batches(kept, model, repair_batch_size, shuffle=True), optimizer, 1, what="repair"
+    )
 
 
 def some_of_each(labels, count):
@@ -111,7 +115,9 @@ def noise_against(model, label, shape, steps, lr, weight, keeps_gradients=False)
     optimizer = adam_of([noise], lr)
     model.zero_grad()
     for _ in range(steps):
-        loss = -F.cross_entropy(model(noise), labels) + weight * noise.square().sum((1, 2, 3)).mean()
+        loss = (
+            -F.cross_entropy(model(noise), labels) + weight * noise.square().sum((1, 2, 3)).mean()
+        )
         if keeps_gradients:
             optimizer.zero_grad()
             loss.backward()
@@ -119,3 +125,16 @@ def noise_against(model, label, shape, steps, lr, weight, keeps_gradients=False)
             (noise.grad,) = torch.autograd.grad(loss, [noise])
         optimizer.step()
     return noise.detach()
+
+
+METHOD = Method(
+    unlearn,
+    family="other",
+    needs_class=True,
+    optimizer={**ADAM, "noise_optimizer": "Adam"},
+    ranges={"lr": (1e-5, 1e-2)},
+    aliases=("UNSIR",),
+    defaults=defaults,
+    check=check,
+    scoring=scoring,
+)

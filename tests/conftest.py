@@ -1,6 +1,6 @@
 """What the tests share: a folder of tiny images, and scripts run as a user runs them."""
 
-import threads  # noqa: F401 (before torch)
+import common.threads  # noqa: F401 (before torch)
 
 import json
 import os
@@ -21,14 +21,20 @@ SUB = (*NET, "-dataset", "DigitShapes", "-forget_class", 7)
 GRID = [
     " ".join(map(str, (f"forget_{task}_main.py", *flags, "-wandb", "disabled", "-method", method)))
     for task, flags, methods in (
-        ("full_class", (*DIGITS, "-forget_class", 7), ("retrain", "baseline", "ssd -alpha 2", "amnesiac")),
+        (
+            "full_class",
+            (*DIGITS, "-forget_class", 7),
+            ("retrain", "baseline", "ssd -alpha 2", "amnesiac"),
+        ),
         ("full_class", (*DIGITS, "-forget_class", 3), ("ssd -alpha 2",)),
         ("sub_class", SUB, ("ssd -alpha 2", "unsir")),
         ("random", (*DIGITS, "-forget_perc", 0.02), ("retrain", "lfssd")),
     )
     for method in methods
 ]
-STORED = shutil.ignore_patterns("*importance*", "*.logits-*", "*.lock")  # what is kept beside checkpoints
+STORED = shutil.ignore_patterns(
+    "*importance*", "*.logits-*", "*.lock"
+)  # what is kept beside checkpoints
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 
 
@@ -39,7 +45,9 @@ def write_images(root, classes, per_class, seed=0, size=(9, 7)):
         folder = Path(root) / name
         folder.mkdir(parents=True)
         for number in range(per_class):
-            Image.fromarray(rng.integers(0, 256, (*size, 3), dtype=np.uint8)).save(folder / f"{number}.png")
+            Image.fromarray(rng.integers(0, 256, (*size, 3), dtype=np.uint8)).save(
+                folder / f"{number}.png"
+            )
 
 
 @pytest.fixture(autouse=True)
@@ -89,7 +97,9 @@ def only_record(folder):
 
 def records_of(folder):
     """{file name: record without what a clock says} of a folder; every file there is whole."""
-    found = {path.name: json.loads(path.read_text()) for path in (folder / "results").rglob("*.json")}
+    found = {
+        path.name: json.loads(path.read_text()) for path in (folder / "results").rglob("*.json")
+    }
     for record in found.values():
         del record["seconds"], record["date"]
     assert not [path for path in folder.rglob("*.tmp") if path.is_file()]
@@ -99,7 +109,9 @@ def records_of(folder):
 def copy_of(place, folder):
     """A folder to run GRID in: the checkpoints alone, no I_D."""
     shutil.copytree(
-        place / "checkpoints", folder / "checkpoints", ignore=shutil.ignore_patterns("*importance*", "*.logits-*", "*.lock")
+        place / "checkpoints",
+        folder / "checkpoints",
+        ignore=shutil.ignore_patterns("*importance*", "*.logits-*", "*.lock"),
     )
     return folder
 

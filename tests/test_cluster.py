@@ -14,12 +14,22 @@ from conftest import DIGITS, ENVIRONMENT, GRID, assert_refused, call, copy_of, r
 from test_sweep import started, wait_for
 
 pytest.importorskip("ray")
-TOKEN = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0123456789abcdef" * 4}  # who lacks it is not let in
-CLUSTER = {**os.environ, **TOKEN, "RAY_health_check_period_ms": "500", "RAY_health_check_failure_threshold": "3"}
+TOKEN = {
+    "RAY_AUTH_MODE": "token",
+    "RAY_AUTH_TOKEN": "0123456789abcdef" * 4,
+}  # who lacks it is not let in
+CLUSTER = {
+    **os.environ,
+    **TOKEN,
+    "RAY_health_check_period_ms": "500",
+    "RAY_health_check_failure_threshold": "3",
+}
 
 
-LONG = [f"forget_full_class_main.py {' '.join(DIGITS)} -forget_class {digit} -method amnesiac -set epochs=40 -wandb disabled"
-        for digit in (1, 4, 5)]  # fmt: skip
+LONG = [
+    f"forget_full_class_main.py {' '.join(DIGITS)} -forget_class {digit} -method amnesiac -set epochs=40 -wandb disabled"
+    for digit in (1, 4, 5)
+]
 pytestmark = pytest.mark.slow
 
 
@@ -27,14 +37,28 @@ class Node:
     """`ray start` in the foreground: a raylet with one core, and as `head` what keeps the cluster together."""
 
     def __init__(self, folder, name, address=None):
-        command = [Path(sys.executable).with_name("ray"), "start", "--block", "--num-cpus=1", "--disable-usage-stats"]
-        command += [f"--address={address}"] if address else ["--head", "--port=0", "--include-dashboard=false"]
-        if not address:  # not where a cluster of the user's own would be looked for; sockets need a short path
+        command = [
+            Path(sys.executable).with_name("ray"),
+            "start",
+            "--block",
+            "--num-cpus=1",
+            "--disable-usage-stats",
+        ]
+        command += (
+            [f"--address={address}"]
+            if address
+            else ["--head", "--port=0", "--include-dashboard=false"]
+        )
+        if (
+            not address
+        ):  # not where a cluster of the user's own would be looked for; sockets need a short path
             self.temporary = tempfile.TemporaryDirectory(dir="/tmp")
             command += [f"--temp-dir={self.temporary.name}"]
         self.log = folder / f"{name}.log"
         with open(self.log, "w") as file:
-            self.process = subprocess.Popen(command, stdout=file, stderr=file, start_new_session=True, env=CLUSTER)
+            self.process = subprocess.Popen(
+                command, stdout=file, stderr=file, start_new_session=True, env=CLUSTER
+            )
         wait_for(lambda: "Ray runtime started" in self.log.read_text())
 
     @property
@@ -88,16 +112,32 @@ def test_nodes_workers_and_the_sweep_itself_die(nodes, place, tmp_path, undistur
 
 def actors():
     """The process ids of the cluster's workers that are at a run."""
-    lines = subprocess.run(["ps", "-ww", "-eo", "pid=,args="], capture_output=True, text=True).stdout.splitlines()
+    lines = subprocess.run(
+        ["ps", "-ww", "-eo", "pid=,args="], capture_output=True, text=True
+    ).stdout.splitlines()
     return [int(line.split()[0]) for line in lines if re.search(r"ray::_Actor\.call", line)]
 
 
 def test_wrong_addresses_and_tokens_are_one_line(nodes, tmp_path):
     line = GRID[0]
-    for address, token in (("127.0.0.1:1", TOKEN), (nodes[0].address, {**TOKEN, "RAY_AUTH_TOKEN": "f" * 64})):
-        done = call("sweep.py", "--ray", address, cwd=tmp_path, input=line, env={**ENVIRONMENT, **token})
-        assert (done.returncode == 2 and "InvalidAuthToken" in done.stderr) or address.endswith(":1")  # Ray says why, many times
+    for address, token in (
+        ("127.0.0.1:1", TOKEN),
+        (nodes[0].address, {**TOKEN, "RAY_AUTH_TOKEN": "f" * 64}),
+    ):
+        done = call(
+            "sweep.py", "--ray", address, cwd=tmp_path, input=line, env={**ENVIRONMENT, **token}
+        )
+        assert (done.returncode == 2 and "InvalidAuthToken" in done.stderr) or address.endswith(
+            ":1"
+        )  # Ray says why, many times
         done.stderr = done.stderr.strip().split("\n")[-1]
         assert_refused(done, "no Ray cluster at", "ray start --head", "token")
-    done = call("sweep.py", "--ray", nodes[0].address, cwd=tmp_path, input=line + " -gpu", env={**ENVIRONMENT, **TOKEN})
+    done = call(
+        "sweep.py",
+        "--ray",
+        nodes[0].address,
+        cwd=tmp_path,
+        input=line + " -gpu",
+        env={**ENVIRONMENT, **TOKEN},
+    )
     assert_refused(done, "has no GPU", "omit -gpu")

@@ -8,8 +8,8 @@ import torch
 from conftest import DIGITS, NET, assert_refused, call, only_record, write_images
 
 import datasets
-import duplicates
-from common import UserError
+from common.errors import UserError
+from learning import duplicates
 
 FOLDER = (*NET, "-dataset", "Folder", "-data", "own")
 
@@ -28,17 +28,28 @@ def copies(tmp_path):
 
 def test_copies_are_kept_counted_and_listed(copies):
     with pytest.warns(
-        UserWarning, match="3 groups of identical images, 1 of them with different labels; 1 test image also"
+        UserWarning,
+        match="3 groups of identical images, 1 of them with different labels; 1 test image also",
     ) as said:
         train, test = datasets.load("Folder", copies)
     assert len(said) == 1 and str(copies / "duplicates-Folder.txt") in str(said[0].message)
     assert (len(train), len(test)) == (26, 10)
-    assert duplicates.counts(train, test) == {"groups": 3, "differing_labels": 1, "test_in_training": 1, "dropped": 0}
+    assert duplicates.counts(train, test) == {
+        "groups": 3,
+        "differing_labels": 1,
+        "test_in_training": 1,
+        "dropped": 0,
+    }
     lines = (copies / "duplicates-Folder.txt").read_text().splitlines()
     files = {line.split("\t")[-1][len(str(copies)) + 1 :] for line in lines if "\t" in line}
     assert files == {
-        "train/dog/1.png", "test/dog/9.png", "train/cat/2.png", "train/owl/9.png", "train/owl/3.png", "train/owl/99.png"
-    }  # fmt: skip
+        "train/dog/1.png",
+        "test/dog/9.png",
+        "train/cat/2.png",
+        "train/owl/9.png",
+        "train/owl/3.png",
+        "train/owl/99.png",
+    }
 
 
 def test_copies_leave_the_part_that_the_user_names(copies):
@@ -46,14 +57,29 @@ def test_copies_leave_the_part_that_the_user_names(copies):
         kept, kept_test = datasets.load("Folder", copies)
     with pytest.warns(UserWarning, match="left out: 1 test image"):
         train, test = datasets.load("Folder", copies, duplicates="drop_test")
-    assert (len(train), len(test)) == (26, 9) and train.digest == kept.digest and test.digest != kept_test.digest
+    assert (
+        (len(train), len(test)) == (26, 9)
+        and train.digest == kept.digest
+        and test.digest != kept_test.digest
+    )
     assert not any(test.files[i].endswith("dog/9.png") for i in test.index)
     with pytest.warns(UserWarning, match="left out: 1 training image"):
         train, test = datasets.load("Folder", copies, duplicates="drop_train")
-    assert (len(train), len(test)) == (25, 10) and train.digest != kept.digest and test.digest == kept_test.digest
+    assert (
+        (len(train), len(test)) == (25, 10)
+        and train.digest != kept.digest
+        and test.digest == kept_test.digest
+    )
     assert not any(train.files[i].endswith("dog/1.png") for i in train.index)
-    assert duplicates.counts(train, test) == {"groups": 2, "differing_labels": 1, "test_in_training": 0, "dropped": 1}
-    with pytest.raises(UserError, match=r"duplicates-Folder.txt; remove them, or take -duplicates keep"):
+    assert duplicates.counts(train, test) == {
+        "groups": 2,
+        "differing_labels": 1,
+        "test_in_training": 0,
+        "dropped": 1,
+    }
+    with pytest.raises(
+        UserError, match=r"duplicates-Folder.txt; remove them, or take -duplicates keep"
+    ):
         datasets.load("Folder", copies, duplicates="refuse")
 
 
@@ -69,7 +95,12 @@ def test_equal_numbers_are_equal_images():
     train, _ = datasets.load("Digits")
     changed = train.pixels.clone()
     changed[5, 2, 7, 7] ^= 1
-    equal = datasets.image_set("Digits", changed, torch.zeros(len(changed)), "0", train.augmentation).identity == train.identity
+    equal = (
+        datasets.image_set(
+            "Digits", changed, torch.zeros(len(changed)), "0", train.augmentation
+        ).identity
+        == train.identity
+    )
     assert torch.equal(torch.where(~equal)[0], torch.tensor([5]))
 
 
@@ -81,16 +112,26 @@ def test_a_run_says_which_forgotten_images_stay_in_the_training_set(copies, tmp_
     record = only_record(tmp_path / "results")
     assert record["config"]["duplicates"] == "keep"
     assert record["duplicates"] == {
-        "groups": 3, "differing_labels": 1, "test_in_training": 1, "dropped": 0, "forgotten_among_retained": 1
-    }  # fmt: skip
+        "groups": 3,
+        "differing_labels": 1,
+        "test_in_training": 1,
+        "dropped": 0,
+        "forgotten_among_retained": 1,
+    }
     other = call("forget_full_class_main.py", *flags, "-duplicates", "drop_test", cwd=tmp_path)
     assert other.returncode == 0, other.stderr
     records = [json.loads(path.read_text()) for path in (tmp_path / "results").rglob("*.json")]
     assert sorted(record["duplicates"]["dropped"] for record in records) == [0, 1]
     # Without the training copies it is another training set: a network of its own, under a name of its own.
     refused = call("forget_full_class_main.py", *flags, "-duplicates", "drop_train", cwd=tmp_path)
-    assert_refused(refused, "ResNet18Slim-Folder-own-seed0-drop_train.safetensors", "pretrain_model.py")
+    assert_refused(
+        refused, "ResNet18Slim-Folder-own-seed0-drop_train.safetensors", "pretrain_model.py"
+    )
 
 
 def test_an_unknown_handling_is_refused(tmp_path):
-    assert_refused(call("pretrain_model.py", *DIGITS, "-duplicates", "burn", cwd=tmp_path), "-duplicates", "drop_test")
+    assert_refused(
+        call("pretrain_model.py", *DIGITS, "-duplicates", "burn", cwd=tmp_path),
+        "-duplicates",
+        "drop_test",
+    )

@@ -7,20 +7,29 @@ import torchvision.transforms.functional as TF
 from PIL import Image
 from torchvision.transforms import InterpolationMode
 
-import images
-from images import Augmentation, Batches, image_set
+from learning import augment, images
+from learning.augment import Augmentation
+from learning.images import Batches, image_set
 
 
-@pytest.mark.parametrize(("height", "width", "crop", "padding"), [(32, 32, 32, 4), (8, 8, 8, 1), (36, 40, 32, 4)])
+@pytest.mark.parametrize(
+    ("height", "width", "crop", "padding"), [(32, 32, 32, 4), (8, 8, 8, 1), (36, 40, 32, 4)]
+)
 def test_moved_images_equal_pils_to_the_bit(height, width, crop, padding):
     torch.manual_seed(0)
     count = 200
     x = torch.randint(0, 256, (count, 3, height, width), dtype=torch.uint8)
     room = [side + 2 * padding - crop + 1 for side in (height, width)]
-    top, left, flip = torch.randint(room[0], (count,)), torch.randint(room[1], (count,)), torch.rand(count) < 0.5
+    top, left, flip = (
+        torch.randint(room[0], (count,)),
+        torch.randint(room[1], (count,)),
+        torch.rand(count) < 0.5,
+    )
     degrees = (torch.rand(count, dtype=torch.float64) - 0.5) * 30
     degrees[:3] = torch.tensor([0.0, 15.0, -15.0], dtype=torch.float64)
-    got = images.moved(x, images.placement(top, left, flip, degrees, x.shape, crop, padding), crop)
+    got = augment.moved(
+        x, augment.placement(top, left, flip, degrees, x.shape, crop, padding), crop
+    )
     for i in range(count):
         picture = TF.pad(Image.fromarray(x[i].permute(1, 2, 0).numpy()), [padding])
         picture = TF.crop(picture, int(top[i]), int(left[i]), crop, crop)
@@ -60,7 +69,9 @@ def test_normalised_equals_torchvision(size):
 
 def numbered(count):
     pixels = torch.arange(count, dtype=torch.uint8)[:, None, None, None].repeat(1, 3, 2, 2)
-    return image_set("Numbers", pixels, torch.arange(count), map(str, range(count)), Augmentation(2, 0, False, 0))
+    return image_set(
+        "Numbers", pixels, torch.arange(count), map(str, range(count)), Augmentation(2, 0, False, 0)
+    )
 
 
 def test_batches_cover_a_subset_in_order_and_shuffled():
@@ -69,7 +80,9 @@ def test_batches_cover_a_subset_in_order_and_shuffled():
     plain = Batches(part, 3, device, 2)
     assert [y.tolist() for _, y in plain] == [[3, 5, 7], [9, 11, 13], [15]] and len(plain) == 3
     for x, y in plain:
-        assert torch.equal(x, images.normalised(y.to(torch.uint8)[:, None, None, None].expand(-1, 3, 2, 2)))
+        assert torch.equal(
+            x, images.normalised(y.to(torch.uint8)[:, None, None, None].expand(-1, 3, 2, 2))
+        )
     shuffled = Batches(part, 4, device, 2, shuffle=True)
     torch.manual_seed(0)
     passes = [torch.cat([y for _, y in shuffled]).tolist() for _ in range(2)]
@@ -87,4 +100,7 @@ def test_digest_tells_sets_apart():
     one, other = numbered(5), numbered(5)
     assert one.digest == other.digest == one.take(torch.tensor([1])).digest
     other.pixels[0] += 1
-    assert image_set("Numbers", other.pixels, other.labels, "01234", other.augmentation).digest != one.digest
+    assert (
+        image_set("Numbers", other.pixels, other.labels, "01234", other.augmentation).digest
+        != one.digest
+    )

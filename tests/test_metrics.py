@@ -12,18 +12,21 @@ import torch
 import datasets
 import metrics
 import models
-from common import UserError
-from images import batches
-from methods import SCORING
-from protocol import PAPER, RELEASED
-from training import fit, predict, sgd
+import splits
+from common.errors import UserError
+from learning.images import batches
+from learning.protocol import PAPER, RELEASED
+from learning.training import fit, predict, sgd
+from methods import METHODS
 
 
 def test_accuracy_by_hand():
     logits = torch.eye(5)[[0, 1, 2, 3, 0]]
     labels = torch.tensor([0, 1, 2, 0, 4])
     assert metrics.accuracy(logits, labels) == pytest.approx(60)
-    assert metrics.accuracy_of_batches(logits, labels, 4) == pytest.approx((75 + 0) / 2)  # the batch of one counts in full
+    assert metrics.accuracy_of_batches(logits, labels, 4) == pytest.approx(
+        (75 + 0) / 2
+    )  # the batch of one counts in full
 
 
 def test_class_accuracy_by_hand():
@@ -34,7 +37,9 @@ def test_class_accuracy_by_hand():
 
 
 def test_entropy_by_hand():
-    logits = torch.tensor([[0.0, 0, 0, 0], [1000, 0, 0, 0], [math.log(3), 0, -1e9, -1e9]], dtype=torch.float64)
+    logits = torch.tensor(
+        [[0.0, 0, 0, 0], [1000, 0, 0, 0], [math.log(3), 0, -1e9, -1e9]], dtype=torch.float64
+    )
     wanted = [math.log(4), 0, -(0.75 * math.log(0.75) + 0.25 * math.log(0.25))]
     assert metrics.entropy(logits).tolist() == pytest.approx(wanted, abs=1e-12)
 
@@ -62,7 +67,9 @@ def test_zrf_against_scipy():
     assert metrics.zrf(a, a) == pytest.approx(1)
     far = torch.eye(2, dtype=torch.float64) * 1e4
     assert metrics.zrf(far, far.flip(1)) == pytest.approx(1 - math.log(2))
-    released = (scipy.special.rel_entr(m, p) + scipy.special.rel_entr(m, q)).mean() / 2  # over N and C
+    released = (
+        scipy.special.rel_entr(m, p) + scipy.special.rel_entr(m, q)
+    ).mean() / 2  # over N and C
     assert metrics.zrf(a, b, elementwise_kl=True) == pytest.approx(1 - float(released), abs=1e-12)
 
 
@@ -73,7 +80,10 @@ def test_mia_equals_the_released_multinomial_fit(scale, members, others):
     The penalty moves the border here: at C = 1 of the binary fit the second score would be 2.1 points higher.
     """
     rng = np.random.default_rng(0)
-    member_entropy, other_entropy = rng.gamma(0.3, scale, members), rng.gamma(2.0, 2 * scale, others)
+    member_entropy, other_entropy = (
+        rng.gamma(0.3, scale, members),
+        rng.gamma(2.0, 2 * scale, others),
+    )
     forget_entropy = np.linspace(0, 8 * scale, 4001)  # so fine that a moved border shows
     x = np.concatenate([member_entropy, other_entropy])
     y = np.concatenate([np.ones(members, int), np.zeros(others, int)])
@@ -81,11 +91,16 @@ def test_mia_equals_the_released_multinomial_fit(scale, members, others):
 
     def loss(v):
         logits = np.outer(x, v[:2]) + v[2:]
-        return -(weight * scipy.special.log_softmax(logits, 1)[np.arange(len(y)), y]).sum() + 0.5 * (v[:2] ** 2).sum()
+        return (
+            -(weight * scipy.special.log_softmax(logits, 1)[np.arange(len(y)), y]).sum()
+            + 0.5 * (v[:2] ** 2).sum()
+        )
 
     v = scipy.optimize.minimize(loss, np.zeros(4), method="BFGS", tol=1e-9).x
     wanted = 100 * np.mean((np.outer(forget_entropy, v[:2]) + v[2:]).argmax(1))
-    got = metrics.mia(*(torch.tensor(values) for values in (member_entropy, other_entropy, forget_entropy)))
+    got = metrics.mia(
+        *(torch.tensor(values) for values in (member_entropy, other_entropy, forget_entropy))
+    )
     assert 15 < wanted < 85
     assert got == pytest.approx(wanted, abs=0.03)  # one of the 4001
 
@@ -166,9 +181,11 @@ def test_mia_extremes():
 def test_score_sees_every_image_once_and_agrees_with_the_parts(task, protocol):
     train, test = datasets.load("DigitShapes")
     if task == "random":
-        split = datasets.split_random(train, test, 0.02, 0, protocol=protocol)
+        split = splits.split_random(train, test, 0.02, 0, protocol=protocol)
     else:
-        split = (datasets.split_class if task == "class" else datasets.split_sub_class)(train, test, 1, protocol=protocol)
+        split = (splits.split_class if task == "class" else splits.split_sub_class)(
+            train, test, 1, protocol=protocol
+        )
     torch.manual_seed(0)
     model, untrained = models.ResNet18(3, width=8), models.ResNet18(3, width=8)
     fit(model, batches(train, model, 64, shuffle=True), sgd(model, 0.05), 1)
@@ -189,10 +206,16 @@ def test_score_sees_every_image_once_and_agrees_with_the_parts(task, protocol):
         return metrics.accuracy_of_batches(logits(images), images.labels, 64)
 
     wanted = {"TestAcc": test, "RetainTestAcc": split.retain_test, "Df": split.forget_test}
-    assert {name: scores[name] for name in wanted} == pytest.approx({name: share_right(images) for name, images in wanted.items()})
+    assert {name: scores[name] for name in wanted} == pytest.approx(
+        {name: share_right(images) for name, images in wanted.items()}
+    )
     parts = [metrics.entropy(logits(images)) for images in (split.retain, test, split.forget)]
-    assert scores["MIA"] == pytest.approx(metrics.mia(*parts), abs=3.5)  # one image of 29 may lie on the border
-    base = predict(untrained, batches(split.forget_test, untrained, 64), train_mode=protocol is RELEASED)
+    assert scores["MIA"] == pytest.approx(
+        metrics.mia(*parts), abs=3.5
+    )  # one image of 29 may lie on the border
+    base = predict(
+        untrained, batches(split.forget_test, untrained, 64), train_mode=protocol is RELEASED
+    )
     zrf = metrics.zrf(logits(split.forget_test), base, elementwise_kl=protocol is RELEASED)
     assert scores["ZRF"] == pytest.approx(zrf, abs=1e-5) and zrf < 1
     assert protocol is RELEASED or zrf >= 1 - math.log(2)
@@ -200,7 +223,7 @@ def test_score_sees_every_image_once_and_agrees_with_the_parts(task, protocol):
 
 def test_what_depends_on_the_method_under_released():
     """Bad teacher's ZRF: untrained network in eval mode. UNSIR's RetainTestAcc: batches of 32."""
-    split = datasets.split_class(*datasets.load("Digits"), 8, protocol=RELEASED)
+    split = splits.split_class(*datasets.load("Digits"), 8, protocol=RELEASED)
     assert len(split.retain_test) % 32  # else a last batch is as long as all others
     torch.manual_seed(0)
     model, untrained = models.ResNet18(10, width=8), models.ResNet18(10, width=8)
@@ -208,7 +231,7 @@ def test_what_depends_on_the_method_under_released():
     stored = metrics.logits_of(model, split.train), metrics.logits_of(model, split.test)
 
     def scores(method):
-        options = SCORING[method](RELEASED) if method in SCORING else {}
+        options = METHODS[method].scoring(RELEASED) if METHODS[method].scoring else {}
         network = copy.deepcopy(untrained)  # in train mode its running statistics move
         return metrics.score(*stored, network, split, batch_size=48, protocol=RELEASED, **options)
 
@@ -221,11 +244,11 @@ def test_what_depends_on_the_method_under_released():
     assert impaired["RetainTestAcc"] == by_32 != usual["RetainTestAcc"]
     for other, name in ((taught, "ZRF"), (impaired, "RetainTestAcc")):
         assert {**other, name: None} == {**usual, name: None}
-    assert SCORING["bad_teacher"](PAPER) == SCORING["unsir"](PAPER) == {}
+    assert METHODS["bad_teacher"].scoring(PAPER) == METHODS["unsir"].scoring(PAPER) == {}
 
 
 def test_score_refuses_a_broken_network():
-    split = datasets.split_class(*datasets.load("Digits"), 3)
+    split = splits.split_class(*datasets.load("Digits"), 3)
     logits = [torch.zeros(len(images), 10) for images in (split.train, split.test)]
     logits[1][7, 3] = float("nan")
     with pytest.raises(UserError, match="diverged"):

@@ -7,10 +7,17 @@ import sys
 import pytest
 from conftest import ROOT
 
-import mirror
-from common import UserError
+from common.errors import UserError
+from runs import wandb_mirror
 
-WITHOUT = ("WANDB_API_KEY", "WANDB_IDENTITY_TOKEN_FILE", "WANDB_MODE", "WANDB_BASE_URL", "NETRC", "WANDB_CONFIG_DIR")
+WITHOUT = (
+    "WANDB_API_KEY",
+    "WANDB_IDENTITY_TOKEN_FILE",
+    "WANDB_MODE",
+    "WANDB_BASE_URL",
+    "NETRC",
+    "WANDB_CONFIG_DIR",
+)
 RECORD = """{
     "task": "random", "scores": {"Df": 1.5}, "seconds": {"method": 2.0}, "forget_hash": "", "data_hash": "",
     "commit": None, "selected": None, "collapse": [],
@@ -32,7 +39,9 @@ def logged(mode, times=1):
     code = f"import sys, mirror\nfor _ in range({times}):\n    mirror.log({RECORD}, {mode!r})\nprint('wandb' in sys.modules)"
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-W", "ignore", "-c", code]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, stdin=subprocess.DEVNULL)
+    done = subprocess.run(
+        command, capture_output=True, text=True, env=environment, stdin=subprocess.DEVNULL
+    )
     assert done.returncode == 0, done.stderr
     *printed, imported = done.stdout.splitlines()
     return printed, imported == "True"
@@ -47,7 +56,7 @@ def test_without_a_login_wandb_is_not_imported_and_no_run_is_kept(nobody):
 
 @pytest.mark.parametrize("where", ["key", "netrc", "server", "settings"])
 def test_what_says_that_the_user_is_logged_in(nobody, monkeypatch, where):
-    assert not mirror._has_credentials()
+    assert not wandb_mirror._has_credentials()
     netrc, server = nobody / ".netrc", "api.wandb.ai"
     if where == "key":
         monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
@@ -60,12 +69,12 @@ def test_what_says_that_the_user_is_logged_in(nobody, monkeypatch, where):
             server = "wandb.example.com:8080"
             monkeypatch.setenv("WANDB_BASE_URL", f"https://{server}")
         netrc.write_text(f"machine {server}\n  login user\n  password {'0' * 40}\n")
-    assert mirror._has_credentials()
+    assert wandb_mirror._has_credentials()
 
 
 def test_damaged_credentials_are_none(nobody):
     (nobody / ".netrc").write_bytes(b"machine \xff\xfe login\n\0 password")
-    assert not mirror._has_credentials()
+    assert not wandb_mirror._has_credentials()
 
 
 def test_offline_runs_are_kept_and_the_way_to_them_is_said_once(nobody):
@@ -77,15 +86,20 @@ def test_offline_runs_are_kept_and_the_way_to_them_is_said_once(nobody):
 
 def test_wandbs_own_variable_decides_what_auto_is(nobody, monkeypatch):
     monkeypatch.setenv("WANDB_MODE", "offline")
-    assert mirror._in_effect("auto") == "offline" and mirror._in_effect("disabled") == "disabled"
+    assert (
+        wandb_mirror._in_effect("auto") == "offline"
+        and wandb_mirror._in_effect("disabled") == "disabled"
+    )
     monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
     monkeypatch.setenv("WANDB_MODE", "disabled")
-    assert mirror._in_effect("auto") == "disabled"
+    assert wandb_mirror._in_effect("auto") == "disabled"
 
 
 def test_what_is_asked_for_and_cannot_be_is_refused(monkeypatch):
-    monkeypatch.setattr(mirror, "_installed", lambda: False)  # wandb is installed where tests run
+    monkeypatch.setattr(
+        wandb_mirror, "_installed", lambda: False
+    )  # wandb is installed where tests run
     for mode in ("online", "offline"):
         with pytest.raises(UserError, match=f"-wandb {mode} needs wandb: pip install wandb"):
-            mirror.check(mode)
-    mirror.check("auto")
+            wandb_mirror.check(mode)
+    wandb_mirror.check("auto")

@@ -10,21 +10,31 @@ from transformers import ViTConfig
 
 import datasets
 import models
-import numerics
-from common import UserError
-from images import Augmentation, image_set
+from common.errors import UserError
+from learning import numerics
+from learning.augment import Augmentation
+from learning.images import image_set
+from runs import checkpoints
 
 
 def tiny_vit(num_classes=10):
-    config = ViTConfig(hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64,
-                       image_size=16, patch_size=4)  # fmt: skip
+    config = ViTConfig(
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+        image_size=16,
+        patch_size=4,
+    )
     return models.ViT(num_classes, config)
 
 
 def blank_set(name, num_classes):
     labels = torch.arange(num_classes)
     pixels = torch.zeros(num_classes, 3, 8, 8, dtype=torch.uint8)
-    return image_set(name, pixels, labels, map(str, range(num_classes)), Augmentation(8, 1, False, 0))
+    return image_set(
+        name, pixels, labels, map(str, range(num_classes)), Augmentation(8, 1, False, 0)
+    )
 
 
 def test_resnet18_is_torchvisions_with_another_stem():
@@ -44,21 +54,36 @@ def test_the_last_stage_lies_channels_first_where_a_cpu_likes_it(monkeypatch):
     torch.manual_seed(0)
     x, logits = torch.randn(3, 3, 32, 32), {}
     for capability in ("AVX512", "AVX2"):
-        monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda capability=capability: capability)
+        monkeypatch.setattr(
+            torch.backends.cpu, "get_cpu_capability", lambda capability=capability: capability
+        )
         model = models.create("ResNet18", 10).eval()
         model.load_state_dict(logits.get("state", model.state_dict()))
         logits["state"], logits[capability] = model.state_dict(), model(x).detach()
         shapes = [p for p in model.parameters() if p.dim() == 4 and p.shape[2] == 3]
         last = [p.is_contiguous(memory_format=torch.channels_last) for p in shapes]
         assert last == [True] * 13 + [capability == "AVX2"] * 4
-        assert all(p.is_contiguous(memory_format=torch.channels_last) for p in model.to("meta").parameters() if p.dim() == 4)
-        slim = models.create("ResNet18Slim", 10)  # its results would change by rounding, for nothing
-        assert all(p.is_contiguous(memory_format=torch.channels_last) for p in slim.parameters() if p.dim() == 4)
+        assert all(
+            p.is_contiguous(memory_format=torch.channels_last)
+            for p in model.to("meta").parameters()
+            if p.dim() == 4
+        )
+        slim = models.create(
+            "ResNet18Slim", 10
+        )  # its results would change by rounding, for nothing
+        assert all(
+            p.is_contiguous(memory_format=torch.channels_last)
+            for p in slim.parameters()
+            if p.dim() == 4
+        )
     assert (logits["AVX512"] - logits["AVX2"]).abs().max() < 1e-4
 
 
 def test_vit_base_has_the_published_size_and_reads_the_cls_token():
-    assert sum(p.numel() for p in models.ViT(100, "random").parameters()) == 85_798_656 + 768 * 100 + 100
+    assert (
+        sum(p.numel() for p in models.ViT(100, "random").parameters())
+        == 85_798_656 + 768 * 100 + 100
+    )
     model = tiny_vit().eval()
     x = torch.randn(2, 3, 16, 16)
     tokens = model.base(pixel_values=x).last_hidden_state
@@ -80,7 +105,9 @@ def test_vit_without_weights_or_network_says_what_to_do(monkeypatch):
 def test_fresh_and_untrained_copies_share_no_weight(make):
     model = make()
     for network in (models.fresh(model), models.untrained(model)):
-        for (name, ours), theirs in zip(model.named_parameters(), network.parameters(), strict=True):
+        for (name, ours), theirs in zip(
+            model.named_parameters(), network.parameters(), strict=True
+        ):
             assert ours.shape == theirs.shape and ours.data_ptr() != theirs.data_ptr()
             if ours.dim() > 1 and "embeddings" not in name:
                 assert not torch.equal(ours, theirs), name
@@ -97,8 +124,16 @@ def test_the_untrained_vit_is_untrained_but_under_the_released_protocol(monkeypa
 
     monkeypatch.setattr(ViTModel, "from_pretrained", imagenet)
     model = models.create("ViT", 10)
-    copies = models.fresh(model), models.untrained(model, pretrained_vit=True), models.untrained(model)
-    assert [bool((copy.base.embeddings.cls_token == 7).all()) for copy in copies] == [True, True, False]
+    copies = (
+        models.fresh(model),
+        models.untrained(model, pretrained_vit=True),
+        models.untrained(model),
+    )
+    assert [bool((copy.base.embeddings.cls_token == 7).all()) for copy in copies] == [
+        True,
+        True,
+        False,
+    ]
 
 
 def test_checkpoint_round_trip_and_refusals(tmp_path):
@@ -106,16 +141,26 @@ def test_checkpoint_round_trip_and_refusals(tmp_path):
     path = tmp_path / "net.safetensors"
     model = models.create("ResNet18Slim", 10)
     model.bn1.running_mean.normal_()
-    metadata = {"net": "ResNet18Slim", "dataset": "Blank", "classes": list(images.classes), "data_hash": images.digest,
-                "seed": 0, "recipe": {"epochs": 2, "lr": 0.1}, "accuracy": 12.5}  # fmt: skip
-    models.save(model, path, metadata)
-    loaded, found, digest = models.load(path, "ResNet18Slim", images)
+    metadata = {
+        "net": "ResNet18Slim",
+        "dataset": "Blank",
+        "classes": list(images.classes),
+        "data_hash": images.digest,
+        "seed": 0,
+        "recipe": {"epochs": 2, "lr": 0.1},
+        "accuracy": 12.5,
+    }
+    checkpoints.save(model, path, metadata)
+    loaded, found, digest = checkpoints.load(path, "ResNet18Slim", images)
     assert found == metadata and len(digest) == 64 and not loaded.training
-    assert all(torch.equal(a, b) for a, b in zip(model.state_dict().values(), loaded.state_dict().values(), strict=True))
+    assert all(
+        torch.equal(a, b)
+        for a, b in zip(model.state_dict().values(), loaded.state_dict().values(), strict=True)
+    )
 
     def refused(path, net, images, *words):
         with pytest.raises(UserError) as error:
-            models.load(path, net, images)
+            checkpoints.load(path, net, images)
         assert all(word in str(error.value) for word in words), str(error.value)
 
     refused(path, "ResNet18", images, "ResNet18Slim", "net ResNet18;")
@@ -140,22 +185,34 @@ def test_released_resnet18_state_dicts_load_by_order(tmp_path):
     for name, tensor in model.state_dict().items():
         stage, _, rest = name.partition(".")
         if stage.startswith("layer"):
-            block, part, rest = rest.split(".", 2) if "downsample" in rest else (*rest.split(".", 1), "")
+            block, part, rest = (
+                rest.split(".", 2) if "downsample" in rest else (*rest.split(".", 1), "")
+            )
             if not rest:
                 part, rest = part.split(".", 1)
-            position = {"conv1": "residual_function.0", "bn1": "residual_function.1", "conv2": "residual_function.3",
-                        "bn2": "residual_function.4", "downsample": "shortcut"}[part]  # fmt: skip
+            position = {
+                "conv1": "residual_function.0",
+                "bn1": "residual_function.1",
+                "conv2": "residual_function.3",
+                "bn2": "residual_function.4",
+                "downsample": "shortcut",
+            }[part]
             name = f"conv{int(stage[-1]) + 1}_x.{block}.{position}.{rest}"
         elif stage in ("conv1", "bn1"):
             name = f"conv1.{0 if stage == 'conv1' else 1}.{rest}"
         renamed[name] = tensor
     assert "conv3_x.0.shortcut.1.running_var" in renamed and "conv1.1.weight" in renamed
     torch.save(renamed, tmp_path / "released.pth")
-    loaded, metadata, _ = models.load(tmp_path / "released.pth", "ResNet18", blank_set("Cifar100", 100))
+    loaded, metadata, _ = checkpoints.load(
+        tmp_path / "released.pth", "ResNet18", blank_set("Cifar100", 100)
+    )
     assert metadata == {}
-    assert all(torch.equal(a, b) for a, b in zip(model.state_dict().values(), loaded.state_dict().values(), strict=True))
+    assert all(
+        torch.equal(a, b)
+        for a, b in zip(model.state_dict().values(), loaded.state_dict().values(), strict=True)
+    )
     with pytest.raises(UserError, match="number of classes"):
-        models.load(tmp_path / "released.pth", "ResNet18", blank_set("Cifar10", 10))
+        checkpoints.load(tmp_path / "released.pth", "ResNet18", blank_set("Cifar10", 10))
 
 
 def test_tensors_by_order_must_agree_in_the_last_parts_of_their_names(tmp_path):
@@ -166,7 +223,7 @@ def test_tensors_by_order_must_agree_in_the_last_parts_of_their_names(tmp_path):
     names[weight], names[bias] = names[bias], names[weight]
     torch.save({f"net.{name}": state[name] for name in names}, tmp_path / "swapped.pth")
     with pytest.raises(UserError, match=r"net\.bn1\.bias would become bn1\.weight"):
-        models.load(tmp_path / "swapped.pth", "ResNet18Slim", blank_set("Blank", 10))
+        checkpoints.load(tmp_path / "swapped.pth", "ResNet18Slim", blank_set("Blank", 10))
 
 
 def test_a_network_with_a_nan_is_refused_at_load(tmp_path):
@@ -174,22 +231,32 @@ def test_a_network_with_a_nan_is_refused_at_load(tmp_path):
     model = models.create("ResNet18Slim", 10)
     with torch.no_grad():
         model.layer2[0].bn1.weight[3] = float("nan")
-    metadata = {"net": "ResNet18Slim", "dataset": "Blank", "classes": list(images.classes), "data_hash": images.digest}
-    models.save(model, tmp_path / "broken.safetensors", metadata)
+    metadata = {
+        "net": "ResNet18Slim",
+        "dataset": "Blank",
+        "classes": list(images.classes),
+        "data_hash": images.digest,
+    }
+    checkpoints.save(model, tmp_path / "broken.safetensors", metadata)
     with pytest.raises(UserError, match=r"layer2\.0\.bn1\.weight is not finite"):
-        models.load(tmp_path / "broken.safetensors", "ResNet18Slim", images)
+        checkpoints.load(tmp_path / "broken.safetensors", "ResNet18Slim", images)
 
 
 def test_the_authors_vit_loads_though_it_has_a_pooler(tmp_path, monkeypatch):
     monkeypatch.setitem(models.NETS, "ViT", lambda num_classes, vit_init: tiny_vit(num_classes))
     model = models.create("ViT", 10)
-    pooler = {"base.pooler.dense.weight": torch.randn(32, 32), "base.pooler.dense.bias": torch.randn(32)}
+    pooler = {
+        "base.pooler.dense.weight": torch.randn(32, 32),
+        "base.pooler.dense.bias": torch.randn(32),
+    }
     torch.save({**model.state_dict(), **pooler}, tmp_path / "theirs.pth")
-    loaded, _, _ = models.load(tmp_path / "theirs.pth", "ViT", blank_set("Blank", 10))
+    loaded, _, _ = checkpoints.load(tmp_path / "theirs.pth", "ViT", blank_set("Blank", 10))
     assert torch.equal(loaded.final.weight, model.final.weight)
-    torch.save({**model.state_dict(), "base.neck.weight": torch.randn(32, 32)}, tmp_path / "another.pth")
+    torch.save(
+        {**model.state_dict(), "base.neck.weight": torch.randn(32, 32)}, tmp_path / "another.pth"
+    )
     with pytest.raises(UserError, match=r"base\.neck\.weight"):
-        models.load(tmp_path / "another.pth", "ViT", blank_set("Blank", 10))
+        checkpoints.load(tmp_path / "another.pth", "ViT", blank_set("Blank", 10))
 
 
 def test_initial_weights_are_kaimings_or_under_the_released_protocol_pytorchs():
@@ -199,10 +266,15 @@ def test_initial_weights_are_kaimings_or_under_the_released_protocol_pytorchs():
     theirs = models.create("ResNet18", 10, pytorch_init=True)
     copies = models.fresh(theirs), models.untrained(theirs)
     for network in (model, models.fresh(model)):
-        assert network.layer1[0].conv1.weight.std().item() == pytest.approx((2 / 576) ** 0.5, rel=0.02)
+        assert network.layer1[0].conv1.weight.std().item() == pytest.approx(
+            (2 / 576) ** 0.5, rel=0.02
+        )
     for network in (theirs, *copies):
         weight = network.layer1[0].conv1.weight
-        assert weight.std().item() == pytest.approx((1 / 3 / 576) ** 0.5, rel=0.02) and weight.abs().max() <= 1 / 24
+        assert (
+            weight.std().item() == pytest.approx((1 / 3 / 576) ** 0.5, rel=0.02)
+            and weight.abs().max() <= 1 / 24
+        )
 
 
 @pytest.mark.filterwarnings("ignore:this CPU has no instructions for bf16")
@@ -216,7 +288,11 @@ def test_any_network_computes_in_bf16_when_it_is_asked_to():
     rounded = network(x)
     with torch.autocast("cpu", torch.bfloat16):
         wanted = torch.nn.Sequential.forward(network, x)
-    assert rounded.dtype == torch.float32 and torch.equal(rounded, wanted.float()) and not torch.equal(rounded, exact)
+    assert (
+        rounded.dtype == torch.float32
+        and torch.equal(rounded, wanted.float())
+        and not torch.equal(rounded, exact)
+    )
     copied = copy.deepcopy(network)
     with torch.no_grad():
         copied[2].bias += 1
@@ -232,5 +308,5 @@ def test_pickled_code_is_not_run(tmp_path):
 
     torch.save({"fc.weight": Bomb()}, tmp_path / "bomb.pth")
     with pytest.raises(UserError, match="no readable checkpoint"):
-        models.load(tmp_path / "bomb.pth", "ResNet18", datasets.load("Digits")[0])
+        checkpoints.load(tmp_path / "bomb.pth", "ResNet18", datasets.load("Digits")[0])
     assert not (tmp_path / "exploded").exists()

@@ -15,12 +15,12 @@ from torch import nn
 import datasets
 import models
 import ssd
-from common import UserError
-from images import batches
+from common.errors import UserError
+from learning.images import batches
+from learning.protocol import PAPER, RELEASED
+from learning.training import fit, sgd, trains_alone
 from methods import (
-    DEFAULTS,
     METHODS,
-    RANGES,
     assd,
     jit,
     l1_sparse,
@@ -29,8 +29,6 @@ from methods import (
     salun,
     scrub,
 )
-from protocol import PAPER, RELEASED
-from training import fit, sgd, trains_alone
 
 
 def random_importances(sizes=(4000, 500, 12), seed=0):
@@ -45,7 +43,11 @@ class Net(nn.Module):
 
     def __init__(self, num_classes=10, inputs=192):
         super().__init__()
-        self.a, self.drop, self.b = nn.Linear(inputs, 16), nn.Dropout(0.3), nn.Linear(16, num_classes)
+        self.a, self.drop, self.b = (
+            nn.Linear(inputs, 16),
+            nn.Dropout(0.3),
+            nn.Linear(16, num_classes),
+        )
 
     def forward(self, x):
         return self.b(self.drop(torch.tanh(self.a(x.flatten(1)))))
@@ -71,13 +73,17 @@ def sgd_step(model, loss, lr, **options):
 # ---- the adaptive percentile ----
 
 
-@pytest.mark.parametrize(("share", "strength"), [(83 / 50000, 1), (0.05, 1), (0.1, 1 / 25), (1.0, 1), (0.1, 1e3)])
+@pytest.mark.parametrize(
+    ("share", "strength"), [(83 / 50000, 1), (0.05, 1), (0.1, 1 / 25), (1.0, 1), (0.1, 1e3)]
+)
 def test_adaptive_alpha_is_numpys_percentile(share, strength):
     full, forget = random_importances()
     ratios = np.concatenate([(forget[k] / full[k]).numpy() for k in full]).astype(np.float64)
     ratios[np.isinf(ratios)] = np.nan
     wanted = np.nanpercentile(ratios, 100 - math.log(1 + 100 * strength * share))
-    assert ssd.adaptive_alpha(ssd.sorted_ratios(full, forget), share, strength) == pytest.approx(wanted, rel=1e-6)
+    assert ssd.adaptive_alpha(ssd.sorted_ratios(full, forget), share, strength) == pytest.approx(
+        wanted, rel=1e-6
+    )
 
 
 @pytest.mark.parametrize(("count", "percent"), [(83, 0.153), (500, 0.693), (2500, 1.792)])
@@ -87,13 +93,17 @@ def test_share_selected_is_the_papers(count, percent):
     model = nn.Linear(1000, 100, bias=False)
     full, forget = ({"weight": torch.rand(100, 1000, generator=generator) + 0.01} for _ in range(2))
     alpha = ssd.adaptive_alpha(ssd.sorted_ratios(full, forget), count / 50000)
-    assert 100 * ssd.dampen(model, full, forget, alpha=alpha, lam=1) == pytest.approx(percent, abs=1e-3 + 1e-5)
+    assert 100 * ssd.dampen(model, full, forget, alpha=alpha, lam=1) == pytest.approx(
+        percent, abs=1e-3 + 1e-5
+    )
 
 
 def test_adaptive_alpha_of_nothing():
     with pytest.raises(ValueError, match="no parameter"):
         ssd.sorted_ratios({"a": torch.zeros(3)}, {"a": torch.ones(3)})
-    assert ssd.adaptive_alpha(torch.tensor([1.0, 2, 3]), 0.1, strength=1e300) == 1  # never more than everything
+    assert (
+        ssd.adaptive_alpha(torch.tensor([1.0, 2, 3]), 0.1, strength=1e300) == 1
+    )  # never more than everything
 
 
 @pytest.mark.parametrize("method", ["assd", "alfssd"])
@@ -101,7 +111,7 @@ def test_adaptive_methods_and_the_library_agree(method):
     split, model = small_split("full_class"), net()
     other, measure = copy.deepcopy(model), {"assd": "fisher", "alfssd": "norm"}[method]
     notes = {}
-    METHODS[method](model, split, batch_size=48, notes=notes)
+    METHODS[method].unlearn(model, split, batch_size=48, notes=notes)
     parts = [batches(part, other, 48) for part in (split.forget, split.full)]
     ssd.unlearn(other, *parts, alpha="adaptive", lam=1, measure=measure)
     assert_same(model, other)
@@ -110,10 +120,19 @@ def test_adaptive_methods_and_the_library_agree(method):
 
 def test_denominator_takes_the_rests_importances():
     split, model = small_split("full_class"), net()
-    rest, forget = (ssd.importance(model, batches(part, model, 48)) for part in (split.retain, split.forget))
-    wanted = ssd.adaptive_alpha(ssd.sorted_ratios(rest, forget), len(split.forget) / len(split.full))
-    notes, stored = {}, {name: torch.full_like(p, torch.nan) for name, p in model.named_parameters()}
-    assd.unlearn(model, split, batch_size=48, denominator="D_r", full_importance=stored, notes=notes)
+    rest, forget = (
+        ssd.importance(model, batches(part, model, 48)) for part in (split.retain, split.forget)
+    )
+    wanted = ssd.adaptive_alpha(
+        ssd.sorted_ratios(rest, forget), len(split.forget) / len(split.full)
+    )
+    notes, stored = (
+        {},
+        {name: torch.full_like(p, torch.nan) for name, p in model.named_parameters()},
+    )
+    assd.unlearn(
+        model, split, batch_size=48, denominator="D_r", full_importance=stored, notes=notes
+    )
     assert notes["adaptive_alpha"] == pytest.approx(wanted)
 
 
@@ -136,16 +155,25 @@ def test_potion_searches_from_the_original_and_stops_at_the_first_that_heals():
     fit(model, batches(split.full, model, 32, shuffle=True), sgd(model, 0.05), 12)
     (x, y), original, notes = all_of(split.forget, model), copy.deepcopy(model), {}
     potion.unlearn(model, split, batch_size=48, rho=0.2, notes=notes)
-    importances = [ssd.importance(original, batches(p, original, 48), measure="xlf") for p in (split.retain, split.forget)]
+    importances = [
+        ssd.importance(original, batches(p, original, 48), measure="xlf")
+        for p in (split.retain, split.forget)
+    ]
     strength, steps = 1 / 25, 0
     while True:  # the slow way: importances sorted anew, every network from the original
         steps, tried = steps + 1, copy.deepcopy(original)
         share = math.log(1 + 100 * strength * len(split.forget) / len(split.full))
-        ratios = torch.cat([(b / a).flatten() for a, b in zip(*[i.values() for i in importances], strict=True)]).numpy()
-        alpha = np.nanpercentile(np.where(np.isfinite(ratios), ratios, np.nan).astype(np.float64), 100 - share)
+        ratios = torch.cat(
+            [(b / a).flatten() for a, b in zip(*[i.values() for i in importances], strict=True)]
+        ).numpy()
+        alpha = np.nanpercentile(
+            np.where(np.isfinite(ratios), ratios, np.nan).astype(np.float64), 100 - share
+        )
         ssd.dampen(tried, *importances, alpha=float(alpha), lam=1)
         with torch.no_grad():
-            if (tried(x).argmax(1) == y).double().mean() <= 0.2 * (original(x).argmax(1) == y).double().mean():
+            if (tried(x).argmax(1) == y).double().mean() <= 0.2 * (
+                original(x).argmax(1) == y
+            ).double().mean():
                 break
         strength *= 1.1
     assert notes["search"] == {"steps": steps, "strength": pytest.approx(strength)} and steps > 1
@@ -155,7 +183,9 @@ def test_potion_searches_from_the_original_and_stops_at_the_first_that_heals():
 def test_potion_that_heals_nothing_says_so():
     split, model = small_split("full_class"), net()
     with torch.no_grad():
-        model.b.bias[split.forget_class] = 100  # all images are of D_f's class, whatever is dampened a little
+        model.b.bias[split.forget_class] = (
+            100  # all images are of D_f's class, whatever is dampened a little
+        )
     with pytest.warns(UserWarning, match="in 2 steps"):
         potion.unlearn(model, split, batch_size=48, steps=2, strength=1e-9)
 
@@ -211,18 +241,28 @@ def test_jit_without_a_batch_size_takes_the_tasks_and_for_a_class_the_studys(tas
         results.append(torch.cat([p.detach().flatten() for p in model.parameters()]))
     assert torch.equal(results[0], results[1]) and not torch.equal(results[0], results[2])
     in_a_run = 128 if task == "full_class" else 77  # whose task's batches are of 77
-    assert DEFAULTS["jit"](model, split, 77)["batch_size"] == in_a_run
+    assert METHODS["jit"].defaults(model, split, 77)["batch_size"] == in_a_run
 
 
 def test_jit_takes_sigma_and_eta_from_its_table(monkeypatch):
     seen = []
-    monkeypatch.setattr(jit, "lipschitz", lambda model, x, sigma, copies: seen.append((sigma, copies)) or model(x).sum(1) * 0)
+    monkeypatch.setattr(
+        jit,
+        "lipschitz",
+        lambda model, x, sigma, copies: seen.append((sigma, copies)) or model(x).sum(1) * 0,
+    )
     plain = torch.optim.SGD
-    monkeypatch.setattr(torch.optim, "SGD", lambda parameters, lr: seen.append(lr) or plain(parameters, lr))
+    monkeypatch.setattr(
+        torch.optim, "SGD", lambda parameters, lr: seen.append(lr) or plain(parameters, lr)
+    )
     for network in (tiny_vit, net):
         for task in ("full_class", "sub_class", "random"):
             split = small_split(task)
-            jit.unlearn(tiny_vit(split.num_classes) if network is tiny_vit else Net(split.num_classes), split, batch_size=999)
+            jit.unlearn(
+                tiny_vit(split.num_classes) if network is tiny_vit else Net(split.num_classes),
+                split,
+                batch_size=999,
+            )
     etas, sigmas = seen[::2], seen[1::2]
     assert etas == [1.5, 0.5, 0.1, 3e-4, 3e-4, 3e-4]
     assert sigmas == [(0.8, 25), (1.5, 25), (0.5, 25), (0.5, 25), (0.01, 25), (0.01, 25)]
@@ -233,14 +273,24 @@ def test_jit_refuses_what_cannot_be():
     with pytest.raises(UserError, match="sigma=0"):
         jit.unlearn(net(), split, batch_size=8, sigma=0.0)
     with pytest.raises(UserError, match="batch of one image"):
-        jit.unlearn(models.ResNet18(10, width=8), split, batch_size=len(split.forget) - 1, protocol=RELEASED)
-    jit.unlearn(net(), split, batch_size=len(split.forget) - 1, protocol=RELEASED)  # no BatchNorm, nothing to refuse
+        jit.unlearn(
+            models.ResNet18(10, width=8), split, batch_size=len(split.forget) - 1, protocol=RELEASED
+        )
+    jit.unlearn(
+        net(), split, batch_size=len(split.forget) - 1, protocol=RELEASED
+    )  # no BatchNorm, nothing to refuse
 
 
-@pytest.mark.parametrize(("method", "settings"), [
-    (potion, {"growth": 1.0}), (potion, {"strength": 0.0}), (potion, {"rho": 1.0}),
-    (salun, {"share": 0.0}), (salun, {"share": 1.5}),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("method", "settings"),
+    [
+        (potion, {"growth": 1.0}),
+        (potion, {"strength": 0.0}),
+        (potion, {"rho": 1.0}),
+        (salun, {"share": 0.0}),
+        (salun, {"share": 1.5}),
+    ],
+)
 def test_settings_that_lead_nowhere_are_refused(method, settings):
     sized = {"batch_size": 8} if method is potion else {}
     with pytest.raises(UserError, match=next(iter(settings))):
@@ -263,18 +313,35 @@ def test_scrub_passes_in_order_and_their_losses(monkeypatch):
     calls = []
     monkeypatch.setattr(scrub, "fit", lambda *args, **options: calls.append((*args, options)))
     scrub.unlearn(model, split, batch_size=8)
-    assert [data.images.index is split.forget.index for _, data, *_ in calls] == [True, False, True, False, False]
-    assert all(data.images.labels.tolist() == list(range(len(data.images))) for _, data, *_ in calls)
-    assert len({id(optimizer) for _, _, optimizer, *_ in calls}) == 1 and all(data.shuffle for _, data, *_ in calls)
+    assert [data.images.index is split.forget.index for _, data, *_ in calls] == [
+        True,
+        False,
+        True,
+        False,
+        False,
+    ]
+    assert all(
+        data.images.labels.tolist() == list(range(len(data.images))) for _, data, *_ in calls
+    )
+    assert len({id(optimizer) for _, _, optimizer, *_ in calls}) == 1 and all(
+        data.shuffle for _, data, *_ in calls
+    )
     group = calls[0][2].param_groups[0]
     assert (group["lr"], group["momentum"], group["weight_decay"]) == (5e-4, 0.9, 5e-4)
     student = net(seed=1)
     student.eval()
-    for part, (*_, options), sign, weight in ((split.forget, calls[0], -1, 0), (split.retain, calls[1], 1, 5)):
+    for part, (*_, options), sign, weight in (
+        (split.forget, calls[0], -1, 0),
+        (split.retain, calls[1], 1, 5),
+    ):
         some = torch.randperm(len(part))[:7]
         x, y = all_of(part.take(some), model)
-        wanted = sign * scrub.divergence(teacher(x), student(x), 4.0) + weight * F.cross_entropy(student(x), y)
-        assert float(options["loss"](student, x, some).detach()) == pytest.approx(float(wanted.detach()), rel=1e-5)
+        wanted = sign * scrub.divergence(teacher(x), student(x), 4.0) + weight * F.cross_entropy(
+            student(x), y
+        )
+        assert float(options["loss"](student, x, some).detach()) == pytest.approx(
+            float(wanted.detach()), rel=1e-5
+        )
 
 
 def test_scrub_has_both_settings_of_the_jit_study():
@@ -283,9 +350,9 @@ def test_scrub_has_both_settings_of_the_jit_study():
     by_script["batch_size"] = 128
     for task, size in (("full_class", 64), ("sub_class", 64), ("random", 128)):
         split = small_split(task)
-        assert DEFAULTS["scrub"](net(), split) == {**stated, "batch_size": size}
-        assert DEFAULTS["scrub"](net(), split, 77, {"lr": 1.0}) == {**stated, "batch_size": 77}
-        assert DEFAULTS["scrub"](net(), split, 77, {"study": "class_script"}) == by_script
+        assert METHODS["scrub"].defaults(net(), split) == {**stated, "batch_size": size}
+        assert METHODS["scrub"].defaults(net(), split, 77, {"lr": 1.0}) == {**stated, "batch_size": 77}
+        assert METHODS["scrub"].defaults(net(), split, 77, {"study": "class_script"}) == by_script
 
 
 OWN = {"kl_weight": 2.0, "ce_weight": 3.0, "clip": 0.0, "batch_size": 9}
@@ -349,10 +416,15 @@ def test_salun_moves_nothing_outside_the_mask_and_leaves_no_hook():
     before = twin(model)
     masks = salun.salient(copy.deepcopy(model), batches(split.forget, model, 48), 0.5)
     salun.unlearn(model, split, batch_size=48, epochs=1)
-    for (name, p), old, mask in zip(model.named_parameters(), before.parameters(), masks, strict=True):
+    for (name, p), old, mask in zip(
+        model.named_parameters(), before.parameters(), masks, strict=True
+    ):
         assert torch.equal(p[~mask], old[~mask]), name
         assert not p._backward_hooks
-    moved = sum(int((p != old).sum()) for p, old in zip(model.parameters(), before.parameters(), strict=True))
+    moved = sum(
+        int((p != old).sum())
+        for p, old in zip(model.parameters(), before.parameters(), strict=True)
+    )
     assert moved > 0.5 * sum(int(mask.sum()) for mask in masks)
 
 
@@ -376,18 +448,26 @@ def test_one_image_trains_where_batchnorm_has_several_values_of_it():
     before = torch.get_rng_state()
     state = copy.deepcopy(model.state_dict())
     assert trains_alone(model, 32) and not trains_alone(model, 8) and trains_alone(without, 8)
-    assert model.training and all(torch.equal(value, state[name]) for name, value in model.state_dict().items())
+    assert model.training and all(
+        torch.equal(value, state[name]) for name, value in model.state_dict().items()
+    )
     assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_neggrad_plus_goes_round_the_forget_set_and_refuses_one_image(monkeypatch):
     split, model, seen = small_split("full_class"), net(), []
     plain = F.cross_entropy
-    monkeypatch.setattr(neggrad_plus.F, "cross_entropy", lambda logits, y: seen.append(y) or plain(logits, y))
+    monkeypatch.setattr(
+        neggrad_plus.F, "cross_entropy", lambda logits, y: seen.append(y) or plain(logits, y)
+    )
     neggrad_plus.unlearn(model, split, batch_size=16, epochs=1)
     forgotten = torch.cat(seen[::2])
     steps = len(batches(split.retain, model, 16, shuffle=True))
-    assert len(seen) == 2 * steps and (forgotten == split.forget_class).all() and len(forgotten) > len(split.forget)
+    assert (
+        len(seen) == 2 * steps
+        and (forgotten == split.forget_class).all()
+        and len(forgotten) > len(split.forget)
+    )
     one = datasets.replace(split, forget=split.forget.take(torch.tensor([0])))
     with pytest.raises(UserError, match="one image"):
         neggrad_plus.unlearn(models.ResNet18(10, width=8), one, batch_size=16)
@@ -405,7 +485,9 @@ def test_l1_sparse_steps_by_hand_and_its_penalty_falls_to_zero(monkeypatch):
     x, y = all_of(split.retain, other)
     for c in (0.01, 0.0075, 0.005, 0.0025):
         optimizer.zero_grad()
-        (F.cross_entropy(other(x), y) + c * sum(p.abs().sum() for p in other.parameters())).backward()
+        (
+            F.cross_entropy(other(x), y) + c * sum(p.abs().sum() for p in other.parameters())
+        ).backward()
         optimizer.step()
     assert_same(model, other)
 
@@ -413,8 +495,9 @@ def test_l1_sparse_steps_by_hand_and_its_penalty_falls_to_zero(monkeypatch):
 def test_ranges_name_what_the_methods_take():
     import inspect
 
-    for method, ranges in RANGES.items():
-        takes = inspect.signature(METHODS[method]).parameters
+    for method in METHODS:
+        ranges = METHODS[method].ranges
+        takes = METHODS[method].parameters
         for name, (low, high) in ranges.items():
             assert name in takes and 0 < low < high, (method, name)
             if type(takes[name].default) is int:
@@ -428,4 +511,4 @@ def test_no_method_warns_on_a_tiny_forget_set():
         warnings.simplefilter("error")
         for method in ("assd", "alfssd", "jit", "salun"):
             settings = {"batch_size": 48} if method != "salun" else {}
-            METHODS[method](models.ResNet18(10, width=8), few, **settings)
+            METHODS[method].unlearn(models.ResNet18(10, width=8), few, **settings)

@@ -20,9 +20,9 @@ import safetensors.torch
 import torch
 from conftest import DIGITS, NET, ROOT, STORED, assert_refused, call, only_record, write_images
 
-import experiment
 import pretrain_model
-from common import UserError
+from common.errors import UserError
+from runs import run as experiment
 
 QUIET = ("-wandb", "disabled")
 
@@ -34,7 +34,9 @@ def forget(place, task, *flags, quiet=QUIET):
     os.chdir(place)
     try:
         with contextlib.redirect_stdout(printed):
-            importlib.import_module(f"forget_{task}_main").main([str(flag) for flag in (*NET, *flags, *quiet)])
+            importlib.import_module(f"forget_{task}_main").main(
+                [str(flag) for flag in (*NET, *flags, *quiet)]
+            )
     finally:
         os.chdir(home)
     return printed.getvalue()
@@ -42,7 +44,16 @@ def forget(place, task, *flags, quiet=QUIET):
 
 CASES = {
     "full_class": ("-dataset", "Digits", "-forget_class", "7"),
-    "sub_class": ("-dataset", "DigitShapes", "-forget_class", "7", "-superclasses", "3", "-subclasses", "10"),
+    "sub_class": (
+        "-dataset",
+        "DigitShapes",
+        "-forget_class",
+        "7",
+        "-superclasses",
+        "3",
+        "-subclasses",
+        "10",
+    ),
     "random": ("-dataset", "Digits", "-forget_perc", "0.02", "-classes", "10"),
 }
 
@@ -52,14 +63,30 @@ def test_forget_leaves_one_record_and_does_not_run_twice(place, tmp_path, task):
     flags = (*CASES[task], "-method", "ssd_tuning", "-alpha", 2, "-results", tmp_path, "-seed", 1)
     first = forget(place, task, *flags)
     record = only_record(tmp_path)
-    assert record["task"] == task and record["config"]["method"] == "ssd" and record["config"]["alpha"] == 2
+    assert (
+        record["task"] == task
+        and record["config"]["method"] == "ssd"
+        and record["config"]["alpha"] == 2
+    )
     assert set(record["scores"]) == {"TestAcc", "RetainTestAcc", "Df", "MIA", "ZRF"}
-    assert set(record["seconds"]) == {"method", "evaluation", "full_importance"} and record["seconds"]["full_importance"] > 0
-    assert 0 < record["selected"] < 1 and len(record["forget_hash"]) == 64 and record["config"]["lambda"] == 1
+    assert (
+        set(record["seconds"]) == {"method", "evaluation", "full_importance"}
+        and record["seconds"]["full_importance"] > 0
+    )
+    assert (
+        0 < record["selected"] < 1
+        and len(record["forget_hash"]) == 64
+        and record["config"]["lambda"] == 1
+    )
     assert {"versions", "commit", "device", "data_hash", "weights_hash", "date"} <= record.keys()
-    assert record["command"].startswith(f"python forget_{task}_main.py ") and "-alpha 2" in record["command"]
+    assert (
+        record["command"].startswith(f"python forget_{task}_main.py ")
+        and "-alpha 2" in record["command"]
+    )
     assert record["config"]["b"] == (128 if task == "random" else 64)
-    assert not {"corruption", "corrupt_count", "validation"} & record["config"].keys()  # so older records keep their names
+    assert (
+        not {"corruption", "corrupt_count", "validation"} & record["config"].keys()
+    )  # so older records keep their names
     assert record["sizes"]["D"] > record["sizes"]["D_f"] > 0
     assert f"D_f {record['scores']['Df']:.2f} %" in first
     again = forget(place, task, *flags)
@@ -67,7 +94,10 @@ def test_forget_leaves_one_record_and_does_not_run_twice(place, tmp_path, task):
     forced = forget(place, task, *flags, "-force")
     assert "done before" not in forced
     repeated = only_record(tmp_path)
-    assert repeated["scores"] == record["scores"] and repeated["seconds"]["full_importance"] == record["seconds"]["full_importance"]
+    assert (
+        repeated["scores"] == record["scores"]
+        and repeated["seconds"]["full_importance"] == record["seconds"]["full_importance"]
+    )
     forget(place, task, *flags, "-alpha", 3)
     assert len(list(tmp_path.rglob("*.json"))) == 2  # another configuration, another record
 
@@ -75,19 +105,34 @@ def test_forget_leaves_one_record_and_does_not_run_twice(place, tmp_path, task):
 def test_released_protocol_runs_and_has_a_record_of_its_own(place, tmp_path):
     for protocol in ("paper", "released"):
         for method in ("retrain", "ssd", "UNSIR", "blindspot"):
-            forget(place, "full_class", *CASES["full_class"], "-method", method, "-protocol", protocol, "-results", tmp_path)
+            forget(
+                place,
+                "full_class",
+                *CASES["full_class"],
+                "-method",
+                method,
+                "-protocol",
+                protocol,
+                "-results",
+                tmp_path,
+            )
     found = {
-        (r["config"]["protocol"], r["config"]["method"]): r for r in (json.loads(p.read_text()) for p in tmp_path.rglob("*.json"))
+        (r["config"]["protocol"], r["config"]["method"]): r
+        for r in (json.loads(p.read_text()) for p in tmp_path.rglob("*.json"))
     }
     assert len(found) == 8
-    assert found["paper", "ssd"]["scores"]["ZRF"] < 0.9 < found["released", "ssd"]["scores"]["ZRF"]  # N C for N
+    assert (
+        found["paper", "ssd"]["scores"]["ZRF"] < 0.9 < found["released", "ssd"]["scores"]["ZRF"]
+    )  # N C for N
 
 
 def test_importance_is_stored_once_and_survives_damage(place, tmp_path):
     shutil.copytree(place / "checkpoints", tmp_path / "checkpoints", ignore=STORED)
     flags = (*CASES["full_class"], "-method", "ssd", "-alpha", 2)
     forget(tmp_path, "full_class", *flags, "-results", tmp_path / "a")
-    (stored,) = (tmp_path / "checkpoints").glob("ResNet18Slim-Digits-seed0.importance-*.safetensors")
+    (stored,) = (tmp_path / "checkpoints").glob(
+        "ResNet18Slim-Digits-seed0.importance-*.safetensors"
+    )
     assert safetensors.torch.load_file(stored)["fc.weight"].shape == (10, 128)
     scores = only_record(tmp_path / "a")["scores"]
     data = bytearray(stored.read_bytes())
@@ -96,17 +141,51 @@ def test_importance_is_stored_once_and_survives_damage(place, tmp_path):
     forget(tmp_path, "full_class", *flags, "-results", tmp_path / "b")
     assert only_record(tmp_path / "b")["scores"] == scores
     assert stored.read_bytes() != bytes(data)  # computed anew, and kept
-    forget(tmp_path, "full_class", "-dataset", "Digits", "-forget_class", "3", *flags[4:], "-results", tmp_path / "c")
-    assert len(list((tmp_path / "checkpoints").glob("*importance*"))) == 1  # I_D does not depend on D_f
+    forget(
+        tmp_path,
+        "full_class",
+        "-dataset",
+        "Digits",
+        "-forget_class",
+        "3",
+        *flags[4:],
+        "-results",
+        tmp_path / "c",
+    )
+    assert (
+        len(list((tmp_path / "checkpoints").glob("*importance*"))) == 1
+    )  # I_D does not depend on D_f
     forget(tmp_path, "full_class", *flags, "-importance", "sample", "-results", tmp_path / "d")
     forget(tmp_path, "full_class", *flags, "-b", 32, "-results", tmp_path / "e")
     forget(tmp_path, "full_class", *flags, "-protocol", "released", "-results", tmp_path / "f")
-    forget(tmp_path, "full_class", *flags[:4], "-method", "lfssd", "-alpha", 2, "-results", tmp_path / "g")
+    forget(
+        tmp_path,
+        "full_class",
+        *flags[:4],
+        "-method",
+        "lfssd",
+        "-alpha",
+        2,
+        "-results",
+        tmp_path / "g",
+    )
     assert len(list((tmp_path / "checkpoints").glob("*importance*"))) == 5
 
 
 def pretrain_process(folder, out):
-    command = [sys.executable, "-W", "ignore", ROOT / "pretrain_model.py", *DIGITS, "-epochs", "6", "-seed", "3", "-out", out]
+    command = [
+        sys.executable,
+        "-W",
+        "ignore",
+        ROOT / "pretrain_model.py",
+        *DIGITS,
+        "-epochs",
+        "6",
+        "-seed",
+        "3",
+        "-out",
+        out,
+    ]
     command.append("-force")  # which must not throw away the state of the stopped training either
     with open(folder / "out", "w") as out:
         return subprocess.Popen(command, cwd=folder, stdout=out, stderr=subprocess.DEVNULL)
@@ -129,7 +208,10 @@ def test_pretraining_killed_goes_on_bitwise(tmp_path):
         assert not (tmp_path / "killed.safetensors").exists()
     process = pretrain_process(tmp_path, "killed.safetensors")
     assert process.wait(300) == 0 and "going on after epoch" in (tmp_path / "out").read_text()
-    whole, killed = (safetensors.torch.load_file(tmp_path / f"{name}.safetensors") for name in ("whole", "killed"))
+    whole, killed = (
+        safetensors.torch.load_file(tmp_path / f"{name}.safetensors")
+        for name in ("whole", "killed")
+    )
     assert all(torch.equal(whole[name], killed[name]) for name in whole)
     assert not list(tmp_path.glob(".*partial"))
 
@@ -137,7 +219,9 @@ def test_pretraining_killed_goes_on_bitwise(tmp_path):
 def test_pretraining_twice_and_otherwise(place):
     again = call("pretrain_model.py", *DIGITS, "-epochs", 2, cwd=place)
     assert again.returncode == 0 and "done before" in again.stdout
-    assert_refused(call("pretrain_model.py", *DIGITS, "-epochs", 3, cwd=place), "recipe", "-out", "-force")
+    assert_refused(
+        call("pretrain_model.py", *DIGITS, "-epochs", 3, cwd=place), "recipe", "-out", "-force"
+    )
 
 
 def test_released_zrf_of_one_image_is_refused_before_the_work(place, tmp_path):
@@ -154,7 +238,9 @@ def test_released_pretraining_keeps_the_best_epoch(tmp_path, monkeypatch):
     plain = pretrain_model.models.save
     monkeypatch.setattr(pretrain_model, "accuracy", lambda logits, labels: next(accuracies))
     monkeypatch.setattr(
-        pretrain_model.models, "save", lambda model, *rest: (saved.append(copy.deepcopy(model.state_dict())), plain(model, *rest))
+        pretrain_model.models,
+        "save",
+        lambda model, *rest: (saved.append(copy.deepcopy(model.state_dict())), plain(model, *rest)),
     )
     metadata = pretrain_model.main([*DIGITS, "-epochs", "3", "-protocol", "released"])
     assert metadata["accuracy"] == 60 and len(saved) == 3  # after epochs 1 and 2, then the end
@@ -169,7 +255,10 @@ BAD = [
     (("-forget_class", "10"), ["'10'"]),
     (("-forget_class", "7", "-gpu"), ["-gpu", "CPU"]),
     (("-forget_class", "7", "-classes", "20"), ["-classes 20", "has 10"]),
-    (("-forget_class", "7", "-weight_path", "nowhere.safetensors"), ["nowhere.safetensors", "pretrain_model.py"]),
+    (
+        ("-forget_class", "7", "-weight_path", "nowhere.safetensors"),
+        ["nowhere.safetensors", "pretrain_model.py"],
+    ),
     (("-forget_class", "7", "-train_seed", "5"), ["seed5", "pretrain_model.py"]),
     (("-forget_class", "7", "-alpha", "-1"), ["-alpha -1", "at least 0"]),
     (("-forget_class", "7", "-alpha", "inf"), ["-alpha inf"]),
@@ -182,19 +271,50 @@ BAD = [
     (("-forget_class", "7", "-b", "0"), ["-b 0"]),
     (("-forget_class", "7", "-colour", "red"), ["-colour"]),
     ((), ["-forget_class"]),
-    (("-forget_class", "1", "-dataset", "DigitShapes", "-weight_path", "checkpoints/ResNet18Slim-Digits-seed0.safetensors"),
-     ["Digits", "DigitShapes"]),
-    (("-forget_class", "7", "-net", "ResNet18", "-weight_path", "checkpoints/ResNet18Slim-Digits-seed0.safetensors"),
-     ["ResNet18Slim", "ResNet18;"]),
-    (("-forget_class", "cat", "-dataset", "Folder", "-data", "nowhere"), ["nowhere/train", "-data"]),
-]  # fmt: skip
+    (
+        (
+            "-forget_class",
+            "1",
+            "-dataset",
+            "DigitShapes",
+            "-weight_path",
+            "checkpoints/ResNet18Slim-Digits-seed0.safetensors",
+        ),
+        ["Digits", "DigitShapes"],
+    ),
+    (
+        (
+            "-forget_class",
+            "7",
+            "-net",
+            "ResNet18",
+            "-weight_path",
+            "checkpoints/ResNet18Slim-Digits-seed0.safetensors",
+        ),
+        ["ResNet18Slim", "ResNet18;"],
+    ),
+    (
+        ("-forget_class", "cat", "-dataset", "Folder", "-data", "nowhere"),
+        ["nowhere/train", "-data"],
+    ),
+]
 
 
 @pytest.mark.parametrize(("flags", "words"), BAD)
 def test_bad_input_says_what_is_wrong(place, tmp_path, flags, words, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(UserError) as error:
-        forget(place, "full_class", "-dataset", "Digits", "-method", "ssd", "-results", tmp_path, *flags)
+        forget(
+            place,
+            "full_class",
+            "-dataset",
+            "Digits",
+            "-method",
+            "ssd",
+            "-results",
+            tmp_path,
+            *flags,
+        )
     assert all(word in str(error.value) for word in words), str(error.value)
     assert not list(tmp_path.rglob("*.json"))
 
@@ -202,7 +322,16 @@ def test_bad_input_says_what_is_wrong(place, tmp_path, flags, words, monkeypatch
 @pytest.mark.parametrize("script", ["full_class", "sub_class", "random"])
 def test_bad_input_is_one_line_and_exit_code_2(place, script):
     flags = ("-forget_perc", "7") if script == "random" else ("-forget_class", "sevem")
-    done = call(f"forget_{script}_main.py", *NET, "-dataset", "DigitShapes", "-method", "ssd", *flags, cwd=place)
+    done = call(
+        f"forget_{script}_main.py",
+        *NET,
+        "-dataset",
+        "DigitShapes",
+        "-method",
+        "ssd",
+        *flags,
+        cwd=place,
+    )
     assert_refused(done, flags[1])
 
 
@@ -210,7 +339,9 @@ def test_folder_of_own_images_from_pretraining_to_report(image_folder, tmp_path)
     folder = ("-dataset", "Folder", "-data", image_folder)
     assert call("pretrain_model.py", *NET, *folder, "-epochs", 1, cwd=tmp_path).returncode == 0
     for method in ("baseline", "ssd"):
-        forget(tmp_path, "full_class", *folder, "-forget_class", "dog", "-method", method, "-alpha", 2)
+        forget(
+            tmp_path, "full_class", *folder, "-forget_class", "dog", "-method", method, "-alpha", 2
+        )
     broken = image_folder / "train" / "cat" / "2.png"
     broken.write_bytes(broken.read_bytes()[:200])
     with pytest.raises(UserError, match=r"cat/2\.png"):
@@ -233,29 +364,54 @@ def test_changed_test_images_are_another_run(image_folder, tmp_path):
 def test_published_dials():
     """The tables of the forget scripts; a data set's row goes before a network's."""
     wanted = [
-        ("full_class", "ssd", "ResNet18", "Cifar20", 10, 1), ("full_class", "ssd", "ViT", "Cifar100", 5, 1),
-        ("full_class", "ssd", "ResNet18", "PinsFaceRecognition", 50, 0.1), ("sub_class", "ssd", "ResNet18", "Cifar20", 10, 1),
-        ("sub_class", "ssd", "ViT", "Cifar20", 25, 1), ("random", "ssd", "ResNet18", "Cifar10", 10, 1),
-        ("random", "ssd", "ViT", "Cifar10", 10, 1), ("full_class", "lfssd", "ViT", "Cifar20", 5, 1),
-        ("full_class", "lfssd", "ResNet18", "Cifar100", 10, 1), ("full_class", "lfssd", "ResNet18", "PinsFaceRecognition", 10, 1),
-        ("sub_class", "lfssd", "ViT", "Cifar20", 10, 1), ("random", "lfssd", "ResNet18", "Cifar10", 3.5, 1),
-    ]  # fmt: skip
+        ("full_class", "ssd", "ResNet18", "Cifar20", 10, 1),
+        ("full_class", "ssd", "ViT", "Cifar100", 5, 1),
+        ("full_class", "ssd", "ResNet18", "PinsFaceRecognition", 50, 0.1),
+        ("sub_class", "ssd", "ResNet18", "Cifar20", 10, 1),
+        ("sub_class", "ssd", "ViT", "Cifar20", 25, 1),
+        ("random", "ssd", "ResNet18", "Cifar10", 10, 1),
+        ("random", "ssd", "ViT", "Cifar10", 10, 1),
+        ("full_class", "lfssd", "ViT", "Cifar20", 5, 1),
+        ("full_class", "lfssd", "ResNet18", "Cifar100", 10, 1),
+        ("full_class", "lfssd", "ResNet18", "PinsFaceRecognition", 10, 1),
+        ("sub_class", "lfssd", "ViT", "Cifar20", 10, 1),
+        ("random", "lfssd", "ResNet18", "Cifar10", 3.5, 1),
+    ]
     for task, method, net, dataset, *dials in wanted:
         script = importlib.import_module(f"forget_{task}_main")
-        args = SimpleNamespace(method=method, net=net, dataset=dataset, alpha=None, **{"lambda": None})
-        assert [experiment.dial(args, flag, table) for flag, table in (("alpha", script.ALPHA), ("lambda", script.LAMBDA))] == dials
+        args = SimpleNamespace(
+            method=method, net=net, dataset=dataset, alpha=None, **{"lambda": None}
+        )
+        assert [
+            experiment.dial(args, flag, table)
+            for flag, table in (("alpha", script.ALPHA), ("lambda", script.LAMBDA))
+        ] == dials
 
 
 def test_unwritable_results_lose_nothing(place, tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(UserError, match="cannot"):
-        forget(place, "full_class", *CASES["full_class"], "-method", "baseline", "-results", tmp_path / "file")
+        forget(
+            place,
+            "full_class",
+            *CASES["full_class"],
+            "-method",
+            "baseline",
+            "-results",
+            tmp_path / "file",
+        )
 
 
 def test_full_disk_is_one_clear_error(place, tmp_path):
     """A limit on file size stands for a full disk: the checkpoint is not written, and nothing half of it is left."""
     limited = f"ulimit -f 512; exec '{sys.executable}' -W ignore '{ROOT / 'pretrain_model.py'}' {' '.join(DIGITS)} -epochs 1"
-    done = subprocess.run(["bash", "-c", f"trap '' XFSZ; {limited}"], cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(
+        ["bash", "-c", f"trap '' XFSZ; {limited}"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
     assert_refused(done, "cannot write")
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
@@ -271,8 +427,22 @@ def test_a_place_tried_by_a_killed_process_is_left_empty(tmp_path):
 def test_wandb_offline_holds_the_record(place, tmp_path):
     environment = {**os.environ, "WANDB_DIR": str(tmp_path), "NETRC": str(tmp_path / "none")}
     environment.pop("WANDB_API_KEY", None)
-    done = call("forget_full_class_main.py", *DIGITS, *CASES["full_class"][2:], "-method", "ssd", "-alpha", 2,
-                "-wandb", "offline", "-results", tmp_path, cwd=place, env=environment, stdin=subprocess.DEVNULL)  # fmt: skip
+    done = call(
+        "forget_full_class_main.py",
+        *DIGITS,
+        *CASES["full_class"][2:],
+        "-method",
+        "ssd",
+        "-alpha",
+        2,
+        "-wandb",
+        "offline",
+        "-results",
+        tmp_path,
+        cwd=place,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+    )
     assert done.returncode == 0, done.stderr
     assert "wandb sync" in done.stdout
     record = only_record(tmp_path / "full_class")
@@ -281,7 +451,11 @@ def test_wandb_offline_holds_the_record(place, tmp_path):
     for name in ("TestAcc", "RetainTestAcc", "ZRF", "MIA", "Df"):
         assert history[name] == pytest.approx(record["scores"][name])
     assert history["MethodTime"] == pytest.approx(record["seconds"]["method"])
-    assert config["alpha"] == 2 and config["forget"] == "7" and config["forget_hash"] == record["forget_hash"]
+    assert (
+        config["alpha"] == 2
+        and config["forget"] == "7"
+        and config["forget_hash"] == record["forget_hash"]
+    )
     assert run.run_group == "full_class-ResNet18Slim-Digits" and "ssd" in run.tags
 
 
@@ -319,16 +493,27 @@ def read_offline_run(path):
 
 
 def test_without_wandb_everything_else_works(place, tmp_path):
-    code = f"import sys, importlib.util as u; find = u.find_spec; sys.path.insert(0, {str(ROOT)!r}); " \
-           "u.find_spec = lambda name, *a: None if name == 'wandb' else find(name, *a); sys.modules['wandb'] = None; " \
-           "import forget_full_class_main as m; m.main(sys.argv[1:])"  # fmt: skip
+    code = (
+        f"import sys, importlib.util as u; find = u.find_spec; sys.path.insert(0, {str(ROOT)!r}); "
+        "u.find_spec = lambda name, *a: None if name == 'wandb' else find(name, *a); sys.modules['wandb'] = None; "
+        "import forget_full_class_main as m; m.main(sys.argv[1:])"
+    )
     flags = [*DIGITS, "-forget_class", "7", "-method", "baseline", "-results", str(tmp_path)]
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", code, *flags], cwd=place, capture_output=True, text=True, timeout=300
+        [sys.executable, "-W", "ignore", "-c", code, *flags],
+        cwd=place,
+        capture_output=True,
+        text=True,
+        timeout=300,
     )
     assert done.returncode == 0, done.stderr
-    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code, *flags, "-wandb", "online"], cwd=place,
-                          capture_output=True, text=True, timeout=300)  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code, *flags, "-wandb", "online"],
+        cwd=place,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
     assert "pip install wandb" in done.stderr
 
 
@@ -339,20 +524,49 @@ def test_own_settings_of_a_method(place, tmp_path):
     assert record["config"]["set"] == {"epochs": 1, "lr": 0.5} and "epochs=1" in printed
     forget(place, "full_class", *flags, "-set", "epochs=1")
     assert len(list(tmp_path.rglob("*.json"))) == 2
-    for text, words in {"epoch=1": "batch_size=128", "epochs=x": "whole number", "epochs=0": "between 1", "lr=nan": "between 0",
-                        "lr": "a number", "lr=1e38": "1e30", "epochs=" + "9" * 400: "1e9"}.items():  # fmt: skip
+    for text, words in {
+        "epoch=1": "batch_size=128",
+        "epochs=x": "whole number",
+        "epochs=0": "between 1",
+        "lr=nan": "between 0",
+        "lr": "a number",
+        "lr=1e38": "1e30",
+        "epochs=" + "9" * 400: "1e9",
+    }.items():
         with pytest.raises(UserError, match=words):
             forget(place, "full_class", *flags, "-set", text)
     with pytest.raises(UserError, match="given twice"):
         forget(place, "full_class", *flags, "-set", "lr=1", "lr=2")
     with pytest.raises(UserError, match="take more images"):
-        forget(place, "random", "-dataset", "Digits", "-forget_perc", "1e-9", "-method", "bad_teacher", "-set", "retain_share=0")
+        forget(
+            place,
+            "random",
+            "-dataset",
+            "Digits",
+            "-forget_perc",
+            "1e-9",
+            "-method",
+            "bad_teacher",
+            "-set",
+            "retain_share=0",
+        )
 
 
 def test_too_little_memory_is_one_line(place, tmp_path):
-    done = call("forget_full_class_main.py", *NET, *CASES["full_class"], "-method", "unsir", "-set", "noise_images=1000000000",
-                *QUIET, "-results", tmp_path, cwd=place,
-                preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (2**35, 2**35)))  # fmt: skip
+    done = call(
+        "forget_full_class_main.py",
+        *NET,
+        *CASES["full_class"],
+        "-method",
+        "unsir",
+        "-set",
+        "noise_images=1000000000",
+        *QUIET,
+        "-results",
+        tmp_path,
+        cwd=place,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (2**35, 2**35)),
+    )
     assert_refused(done, "memory does not suffice", "-set")
 
 
@@ -363,31 +577,55 @@ def test_collapse_is_loud(place, tmp_path):
     (said,) = only_record(tmp_path)["collapse"]
     forget(place, "full_class", *flags, "baseline")
     forget(place, "full_class", *flags, "amnesiac", "-set", "lr=0.5", "-force")
-    found = {record["config"]["method"]: record for record in (json.loads(path.read_text()) for path in tmp_path.rglob("*.json"))}
+    found = {
+        record["config"]["method"]: record
+        for record in (json.loads(path.read_text()) for path in tmp_path.rglob("*.json"))
+    }
     assert found["amnesiac"]["collapse"] == [said] and found["baseline"]["collapse"] == []
     forget(place, "full_class", *flags, "retrain")
     path = next(tmp_path.rglob("*retrain*.json"))
     retrained = json.loads(path.read_text())
     retrained["scores"]["Df"] = 100.0  # made up: the ruined network's D_f falls far below it
     path.write_text(json.dumps(retrained))
-    assert "points below retrain's" in forget(place, "full_class", *flags, "amnesiac", "-set", "lr=0.5", "-force")
+    assert "points below retrain's" in forget(
+        place, "full_class", *flags, "amnesiac", "-set", "lr=0.5", "-force"
+    )
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(torch.backends.cpu.get_cpu_capability() not in ("AVX2", "AVX512"), reason="the demo's networks need AVX2")
+@pytest.mark.skipif(
+    torch.backends.cpu.get_cpu_capability() not in ("AVX2", "AVX512"),
+    reason="the demo's networks need AVX2",
+)
 def test_ssd_forgets_the_demos_two_digits(tmp_path):
     """The demo's own networks, digits and alpha: from at least 95 % to at most 5 %, at most 5 points lost on the rest."""
     demo = (ROOT / "MAIN_run_experiments.sh").read_text()
-    settings = dict(word.split("=") for word in re.search(r"export (OMP_NUM_THREADS=.*?) ;;", demo).group(1).split())
+    settings = dict(
+        word.split("=")
+        for word in re.search(r"export (OMP_NUM_THREADS=.*?) ;;", demo).group(1).split()
+    )
     environment = {**os.environ, **settings}
     assert call("pretrain_model.py", *DIGITS, cwd=tmp_path, env=environment).returncode == 0
     digits = re.search(r"DEMO_DIGITS=\((.*?)\)", demo).group(1).split()
     assert len(digits) == 2
     for digit in digits:
         for method in ("baseline", "ssd"):
-            done = call("forget_full_class_main.py", *DIGITS, "-method", method, "-forget_class", digit, *QUIET,
-                        "-results", tmp_path / digit / method, cwd=tmp_path, env=environment)  # fmt: skip
+            done = call(
+                "forget_full_class_main.py",
+                *DIGITS,
+                "-method",
+                method,
+                "-forget_class",
+                digit,
+                *QUIET,
+                "-results",
+                tmp_path / digit / method,
+                cwd=tmp_path,
+                env=environment,
+            )
             assert done.returncode == 0, done.stderr
-        before, after = (only_record(tmp_path / digit / method)["scores"] for method in ("baseline", "ssd"))
+        before, after = (
+            only_record(tmp_path / digit / method)["scores"] for method in ("baseline", "ssd")
+        )
         assert before["Df"] >= 95 and after["Df"] <= 5
         assert after["RetainTestAcc"] >= before["RetainTestAcc"] - 5

@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn.utils import prune
 from torch.nn.utils.parametrizations import weight_norm
 
-import gradients
+import per_sample_gradients
 import ssd
 
 
@@ -22,8 +22,10 @@ def loop_over_samples(model, x, y, measure):
     for i in range(len(x)):
         logits = model(x[i : i + 1])
         loss = F.cross_entropy(logits, y[i : i + 1]) if measure == "fisher" else (logits**2).sum()
-        gradients = torch.autograd.grad(loss, list(model.parameters()), allow_unused=True)
-        for (name, _), g in zip(model.named_parameters(), gradients, strict=True):
+        per_sample_gradients = torch.autograd.grad(
+            loss, list(model.parameters()), allow_unused=True
+        )
+        for (name, _), g in zip(model.named_parameters(), per_sample_gradients, strict=True):
             if g is not None:
                 total[name] += g**2 if measure == "fisher" else g.abs()
     return {name: value / len(x) for name, value in total.items()}
@@ -31,7 +33,9 @@ def loop_over_samples(model, x, y, measure):
 
 def assert_same(got, wanted, tolerance=1e-4):
     assert got.keys() == wanted.keys()
-    for name in wanted:  # float noise below the scale of the whole network's importances does not count
+    for (
+        name
+    ) in wanted:  # float noise below the scale of the whole network's importances does not count
         error = (got[name] - wanted[name]).norm()
         assert error <= tolerance * wanted[name].norm() + 1e-12, name
 
@@ -99,7 +103,7 @@ def odd_batch(count=11):
 @pytest.mark.parametrize("measure", ["fisher", "norm"])
 @pytest.mark.parametrize("chunk_bytes", [2**28, 2000, 1])
 def test_per_sample_equals_loop_on_odd_layers(measure, chunk_bytes, monkeypatch):
-    monkeypatch.setattr(gradients, "CHUNK_BYTES", (chunk_bytes, chunk_bytes))
+    monkeypatch.setattr(per_sample_gradients, "CHUNK_BYTES", (chunk_bytes, chunk_bytes))
     torch.manual_seed(0)
     model, (x, y) = settled(Odd()), odd_batch()
     got = ssd.importance(model, [(x[:7], y[:7]), (x[7:], y[7:])], measure=measure, per_sample=True)
@@ -111,14 +115,18 @@ def test_per_sample_equals_loop_on_odd_layers(measure, chunk_bytes, monkeypatch)
 def test_per_sample_equals_loop_where_no_layer_rule_applies(kind):
     torch.manual_seed(0)
     model, x, y = Twice(kind), torch.randn(6, 3, 4), torch.randint(4, (6,))
-    assert_same(ssd.importance(model, [(x, y)], per_sample=True), loop_over_samples(model, x, y, "fisher"))
+    assert_same(
+        ssd.importance(model, [(x, y)], per_sample=True), loop_over_samples(model, x, y, "fisher")
+    )
 
 
 @pytest.mark.parametrize("batch", [5, 6])
 def test_per_sample_equals_loop_where_the_sample_is_not_the_first_axis(batch):
     torch.manual_seed(0)
     model, x, y = SequenceFirst(), torch.randn(batch, 5, 4), torch.randint(3, (batch,))
-    assert_same(ssd.importance(model, [(x, y)], per_sample=True), loop_over_samples(model, x, y, "fisher"))
+    assert_same(
+        ssd.importance(model, [(x, y)], per_sample=True), loop_over_samples(model, x, y, "fisher")
+    )
 
 
 def test_per_sample_does_not_depend_on_batches_and_batch_importance_does():
@@ -126,7 +134,9 @@ def test_per_sample_does_not_depend_on_batches_and_batch_importance_does():
     model, (x, y) = Odd(), odd_batch(12)
     order = torch.randperm(12)
     one = ssd.importance(model, [(x, y)], per_sample=True)
-    parts = ssd.importance(model, list(zip(x[order].split(5), y[order].split(5), strict=True)), per_sample=True)
+    parts = ssd.importance(
+        model, list(zip(x[order].split(5), y[order].split(5), strict=True)), per_sample=True
+    )
     assert_same(parts, one)
     batch = ssd.importance(model, [(x, y)])
     assert (batch["head.weight"] - one["head.weight"]).norm() > 0.1 * one["head.weight"].norm()
@@ -137,7 +147,9 @@ def test_linear_model_closed_form(per_sample):
     """Of softmax regression the gradient of the cross-entropy is (p - onehot) x^T."""
     torch.manual_seed(0)
     model = nn.Linear(7, 3)
-    batches = [(torch.randn(n, 7), torch.randint(3, (n,))) for n in (4, 4, 1)]  # the short batch weighs as the others
+    batches = [
+        (torch.randn(n, 7), torch.randint(3, (n,))) for n in (4, 4, 1)
+    ]  # the short batch weighs as the others
     terms = []
     for x, y in batches:
         error = (torch.softmax(model(x), 1) - F.one_hot(y, 3)).detach()
@@ -152,7 +164,9 @@ def test_norm_measure_closed_form_and_label_free():
     torch.manual_seed(0)
     model, x = nn.Linear(5, 3), torch.randn(6, 5)
     wanted = (2 * model(x)[:, :, None] * x[:, None, :]).mean(0).abs().detach()
-    one, other = (ssd.importance(model, [(x, torch.full((6,), label))], measure="norm") for label in (0, 2))
+    one, other = (
+        ssd.importance(model, [(x, torch.full((6,), label))], measure="norm") for label in (0, 2)
+    )
     assert torch.allclose(one["weight"], wanted, atol=1e-6)
     assert torch.equal(one["weight"], other["weight"])
 
@@ -161,7 +175,10 @@ def test_dampen_by_hand():
     """theta 1..5; I_D 1 1 1 0 0; I_Df 1 3 8 2 0; alpha 2, lambda 1.5: the middle three are selected."""
     model = nn.Linear(5, 1, bias=False)
     model.weight.data = torch.tensor([[1.0, 2.0, 3.0, 4.0, 5.0]])
-    full, forget = torch.tensor([[1.0, 1.0, 1.0, 0.0, 0.0]]), torch.tensor([[1.0, 3.0, 8.0, 2.0, 0.0]])
+    full, forget = (
+        torch.tensor([[1.0, 1.0, 1.0, 0.0, 0.0]]),
+        torch.tensor([[1.0, 3.0, 8.0, 2.0, 0.0]]),
+    )
     share = ssd.dampen(model, {"weight": full}, {"weight": forget}, alpha=2, lam=1.5)
     assert share == 3 / 5
     assert torch.allclose(model.weight, torch.tensor([[1.0, 2 * 0.5, 3 * 1.5 / 8, 0.0, 5.0]]))
@@ -171,10 +188,14 @@ def test_dampen_never_enlarges_and_infinite_alpha_changes_nothing():
     torch.manual_seed(0)
     model = Odd()
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
-    full, forget = ({name: torch.rand_like(p).round(decimals=1) for name, p in before.items()} for _ in range(2))
+    full, forget = (
+        {name: torch.rand_like(p).round(decimals=1) for name, p in before.items()} for _ in range(2)
+    )
     assert ssd.dampen(model, full, forget, alpha=float("inf"), lam=1) == 0
     assert all(torch.equal(p, before[name]) for name, p in model.named_parameters())
-    assert ssd.dampen(model, full, forget, alpha=0.2, lam=3) > 0.5  # lambda I_D / I_Df > 1 for many: they stay
+    assert (
+        ssd.dampen(model, full, forget, alpha=0.2, lam=3) > 0.5
+    )  # lambda I_D / I_Df > 1 for many: they stay
     assert all((p.abs() <= before[name].abs()).all() for name, p in model.named_parameters())
 
 
@@ -191,7 +212,13 @@ def test_dampen_never_enlarges_and_infinite_alpha_changes_nothing():
 def test_dampen_refuses_and_leaves_the_model(change, words):
     model = nn.Linear(2, 1, bias=False)
     before = model.weight.detach().clone()
-    given = {"full": {"weight": torch.ones(1, 2)}, "forget": {"weight": torch.ones(1, 2)}, "alpha": 0.1, "lam": 0, **change}
+    given = {
+        "full": {"weight": torch.ones(1, 2)},
+        "forget": {"weight": torch.ones(1, 2)},
+        "alpha": 0.1,
+        "lam": 0,
+        **change,
+    }
     with pytest.raises(ValueError, match=words):
         ssd.dampen(model, given.pop("full"), given.pop("forget"), **given)
     assert torch.equal(model.weight, before)
@@ -223,8 +250,14 @@ def test_importance_refuses_no_batches_and_unknown_measures():
         ssd.importance(nn.Linear(2, 2), [])
     with pytest.raises(ValueError, match="fisher, norm"):
         ssd.importance(nn.Linear(2, 2), [], measure="hessian")
-    with pytest.raises(ValueError, match="per_sample"):  # the mean's gradients to every label say nothing
-        ssd.importance(nn.Linear(2, 2), [(torch.ones(1, 2), torch.zeros(1, dtype=torch.int64))], measure="true_fisher")
+    with pytest.raises(
+        ValueError, match="per_sample"
+    ):  # the mean's gradients to every label say nothing
+        ssd.importance(
+            nn.Linear(2, 2),
+            [(torch.ones(1, 2), torch.zeros(1, dtype=torch.int64))],
+            measure="true_fisher",
+        )
 
 
 def test_per_sample_takes_an_input_given_by_name():
@@ -235,7 +268,9 @@ def test_per_sample_takes_an_input_given_by_name():
     torch.manual_seed(0)
     model, x, y = ByName(1, 1), torch.randn(5, 4), torch.randint(3, (5,))
     model.inner = nn.Linear(4, 3)
-    assert_same(ssd.importance(model, [(x, y)], per_sample=True), loop_over_samples(model, x, y, "fisher"))
+    assert_same(
+        ssd.importance(model, [(x, y)], per_sample=True), loop_over_samples(model, x, y, "fisher")
+    )
 
 
 def test_unlearn_is_the_three_steps_and_warns_at_the_ceiling():
@@ -259,14 +294,24 @@ def test_nothing_is_selected_above_the_ceiling():
     model = nn.Linear(4, 4)
     full = ssd.importance(model, zip(x.split(10), y.split(10), strict=True))
     forget = ssd.importance(model, [(x[:10], y[:10])])
-    assert ssd.dampen(model, full, forget, alpha=4.001, lam=0) == 0 < ssd.dampen(model, full, forget, alpha=3, lam=0)
+    assert (
+        ssd.dampen(model, full, forget, alpha=4.001, lam=0)
+        == 0
+        < ssd.dampen(model, full, forget, alpha=3, lam=0)
+    )
 
 
 def test_import_needs_torch_alone():
-    code = "import sys; before = set(sys.modules); import torch; torch_brings = set(sys.modules); import ssd; " \
-           "print(sorted(n for n in set(sys.modules) - torch_brings if not n.startswith('torch.')))"  # fmt: skip
+    code = (
+        "import sys; before = set(sys.modules); import torch; torch_brings = set(sys.modules); import ssd; "
+        "print(sorted(n for n in set(sys.modules) - torch_brings if not n.startswith('torch.')))"
+    )
     out = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ssd.__file__.rsplit("/", 1)[0]
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=ssd.__file__.rsplit("/", 1)[0],
     )
     assert out.stdout.strip() == "['gradients', 'ssd']"
 
@@ -289,8 +334,8 @@ def loop_in_float32(model, batches, measure, per_sample):
             for loss in plain_losses(model(part_x.float()), part_y, measure):
                 parameters = list(model.parameters())
                 options = {"allow_unused": True, "retain_graph": True}
-                gradients = torch.autograd.grad(loss, parameters, **options)
-                for value, g in zip(total.values(), gradients, strict=True):
+                per_sample_gradients = torch.autograd.grad(loss, parameters, **options)
+                for value, g in zip(total.values(), per_sample_gradients, strict=True):
                     if g is not None:
                         value += g.abs() if measure in ("norm", "xlf") else g.square()
     return {name: value / count for name, value in total.items()}
@@ -635,7 +680,7 @@ def recurrent():
 
 
 def norm_of_all_positions():
-    view = lambda layer, x: layer(x.flatten(0, 1)).reshape(-1, 18)  # noqa: E731
+    view = lambda layer, x: layer(x.flatten(0, 1)).reshape(-1, 18)
     return Wrapped(nn.BatchNorm1d(6), 18, view)
 
 

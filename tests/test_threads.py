@@ -15,9 +15,11 @@ CHOICES = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
 
 def spins(**chosen):
     environment = {name: value for name, value in os.environ.items() if name not in CHOICES}
-    code = "import threads, os; print(os.environ.get('GOMP_SPINCOUNT'))"
+    code = "import common.threads, os; print(os.environ.get('GOMP_SPINCOUNT'))"
     command = [sys.executable, "-c", code]
-    done = subprocess.run(command, cwd=ROOT, env={**environment, **chosen}, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        command, cwd=ROOT, env={**environment, **chosen}, capture_output=True, text=True, check=True
+    )
     return done.stdout.strip()
 
 
@@ -38,10 +40,12 @@ def first_import(path):
 
 def test_every_script_imports_threads_first():
     folders = (ROOT, ROOT / "experiments", ROOT / "benchmarks")
-    scripts = [path for folder in folders for path in folder.glob("*.py") if "__main__" in path.read_text()]
+    scripts = [
+        path for folder in folders for path in folder.glob("*.py") if "__main__" in path.read_text()
+    ]
     assert len(scripts) >= 10
     for path in [*scripts, ROOT / "tests" / "conftest.py"]:
-        assert first_import(path) == "threads", path.name
+        assert first_import(path) == "common.threads", path.name
 
 
 @pytest.mark.parametrize("script", ["pretrain_model.py", "sweep.py", "report.py"])
@@ -49,7 +53,12 @@ def test_every_script_imports_threads_first():
 def test_ctrl_c_while_torch_is_loaded_shows_no_traceback(script, delay, tmp_path):
     command = [sys.executable, ROOT / script, "-net", "ResNet18Slim", "-dataset", "Digits"]
     process = subprocess.Popen(
-        command, cwd=tmp_path, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command,
+        cwd=tmp_path,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     time.sleep(delay)
     process.send_signal(signal.SIGINT)

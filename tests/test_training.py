@@ -4,13 +4,13 @@ import pytest
 import torch
 from torch import nn
 
-import training
-from common import UserError
-from images import Batches
+from common.errors import UserError
+from learning import recipes, training
+from learning.images import Batches
 
 
 def test_recipes_are_the_published_ones():
-    assert training.recipe("ResNet18", "Cifar20") == {
+    assert recipes.recipe("ResNet18", "Cifar20") == {
         "epochs": 40,
         "milestones": [15, 30, 35],
         "lr": 0.1,
@@ -18,14 +18,18 @@ def test_recipes_are_the_published_ones():
         "batch_size": 64,
         "numerics": "fp32",
     }
-    assert training.recipe("ViT", "Cifar20")["epochs"] == 9 and training.recipe("ResNet18", "Cifar10")["milestones"] == [8, 12, 16]
-    assert {training.recipe("ResNet18", name)["epochs"] for name in ("Cifar100", "PinsFaceRecognition")} == {200}
+    assert recipes.recipe("ViT", "Cifar20")["epochs"] == 9 and recipes.recipe(
+        "ResNet18", "Cifar10"
+    )["milestones"] == [8, 12, 16]
+    assert {
+        recipes.recipe("ResNet18", name)["epochs"] for name in ("Cifar100", "PinsFaceRecognition")
+    } == {200}
 
 
 def test_lr_factor_by_hand():
-    got = [training.lr_factor(step, 4, 1, [3, 5]) for step in (0, 1, 3, 4, 11, 12, 19, 20)]
+    got = [recipes.lr_factor(step, 4, 1, [3, 5]) for step in (0, 1, 3, 4, 11, 12, 19, 20)]
     assert got == pytest.approx([0, 0.25, 0.75, 1, 1, 0.2, 0.2, 0.04])
-    assert training.lr_factor(0, 4, 0, []) == 1 and training.lr_factor(3, 4, 2, []) == 0.375
+    assert recipes.lr_factor(0, 4, 0, []) == 1 and recipes.lr_factor(3, 4, 2, []) == 0.375
 
 
 def test_sgd_step_by_hand():
@@ -33,8 +37,14 @@ def test_sgd_step_by_hand():
     model = nn.Linear(1, 1, bias=False)
     model.weight.data.fill_(2.0)
     batches = [(torch.ones(1, 1), None)] * 2
-    training.fit(model, batches, training.sgd(model, 0.1), 1, loss=lambda m, x, y: 3 * m(x).sum(),
-                 factor=lambda step: 0.5**step)  # fmt: skip
+    training.fit(
+        model,
+        batches,
+        training.sgd(model, 0.1),
+        1,
+        loss=lambda m, x, y: 3 * m(x).sum(),
+        factor=lambda step: 0.5**step,
+    )
     first = 3 + 5e-4 * 2
     theta = 2 - 0.1 * first
     theta -= 0.05 * (0.9 * first + 3 + 5e-4 * theta)
@@ -91,7 +101,9 @@ class Noisy:
 def trained(keep, stop_after=None):
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.Dropout(0.3), nn.Linear(8, 3))
-    for done, _ in training.epochs(model, Noisy(), training.sgd(model, 0.1), 5, keep=keep, factor=lambda step: 1 / (1 + step)):
+    for done, _ in training.epochs(
+        model, Noisy(), training.sgd(model, 0.1), 5, keep=keep, factor=lambda step: 1 / (1 + step)
+    ):
         if done == stop_after:
             return None  # as if killed before epoch `done` was kept
     return model.state_dict()
@@ -109,7 +121,9 @@ def test_training_goes_on_bitwise(tmp_path, stop_after, capsys):
 def test_a_damaged_state_is_named(tmp_path):
     for damage in (b"", b"garbage", None):
         trained(tmp_path / "keep", 2)
-        (tmp_path / "keep").write_bytes((tmp_path / "keep").read_bytes()[:900] if damage is None else damage)
+        (tmp_path / "keep").write_bytes(
+            (tmp_path / "keep").read_bytes()[:900] if damage is None else damage
+        )
         with pytest.raises(UserError, match=r"keep.*remove it"):
             trained(tmp_path / "keep")
         (tmp_path / "keep").unlink()
@@ -125,12 +139,24 @@ def test_batches_of_one_are_refused():
 def test_divergence_is_an_error():
     model = nn.Linear(4, 3)
     with pytest.raises(UserError, match="lower the learning rate"):
-        training.fit(model, Noisy(), training.sgd(model, 0.1), 1, loss=lambda m, x, y: m(x).sum() * float("inf"))
+        training.fit(
+            model,
+            Noisy(),
+            training.sgd(model, 0.1),
+            1,
+            loss=lambda m, x, y: m(x).sum() * float("inf"),
+        )
 
 
 def test_predict_modes():
     torch.manual_seed(0)
-    model, batches = nn.BatchNorm1d(4), [(torch.randn(8, 4) * 3 + 1, None), (torch.randn(8, 4), None)]
-    plain, by_batch = training.predict(model, batches), training.predict(model, batches, train_mode=True)
+    model, batches = (
+        nn.BatchNorm1d(4),
+        [(torch.randn(8, 4) * 3 + 1, None), (torch.randn(8, 4), None)],
+    )
+    plain, by_batch = (
+        training.predict(model, batches),
+        training.predict(model, batches, train_mode=True),
+    )
     assert torch.allclose(plain, torch.cat([x for x, _ in batches]), atol=1e-3)
     assert by_batch[:8].mean(0).abs().max() < 1e-6 and not model.training

@@ -12,11 +12,12 @@ import optuna
 import pytest
 from conftest import DIGITS, ENVIRONMENT, NET, ROOT, assert_refused, call
 
-import common
 import datasets
 import pretrain_model
+import splits
 import tune
-from common import UserError
+from common.errors import UserError
+from runs import cache
 
 LINE = ["forget_full_class_main.py", *DIGITS, "-forget_class", "7", "-method", "ssd"]
 
@@ -34,18 +35,41 @@ class TestImages:
 def tuned(tmp_path_factory):
     """A folder with a network of two epochs that has not seen the validation images."""
     folder = tmp_path_factory.mktemp("tuned")
-    assert call("pretrain_model.py", *DIGITS, "-epochs", 2, "-validation", cwd=folder).returncode == 0
+    assert (
+        call("pretrain_model.py", *DIGITS, "-epochs", 2, "-validation", cwd=folder).returncode == 0
+    )
     return folder
 
 
-def test_no_test_image_is_looked_at_and_the_objective_is_the_distance_to_retrain(tuned, tmp_path, monkeypatch, capsys):
+def test_no_test_image_is_looked_at_and_the_objective_is_the_distance_to_retrain(
+    tuned, tmp_path, monkeypatch, capsys
+):
     monkeypatch.chdir(tuned)
-    monkeypatch.setattr(common, "_kept", None)  # given back afterwards: tune.py makes this process a persistent one
+    monkeypatch.setattr(
+        cache, "_kept", None
+    )  # given back afterwards: tune.py makes this process a persistent one
     plain = datasets.load
-    monkeypatch.setattr(datasets, "load", lambda *args, **options: (plain(*args, **options)[0], TestImages()))
-    values = tune.main([*LINE, "--trials", "4", "--also", "-forget_class 3", "--range", "alpha=1,20", "--out", str(tmp_path)])
+    monkeypatch.setattr(
+        datasets, "load", lambda *args, **options: (plain(*args, **options)[0], TestImages())
+    )
+    values = tune.main(
+        [
+            *LINE,
+            "--trials",
+            "4",
+            "--also",
+            "-forget_class 3",
+            "--range",
+            "alpha=1,20",
+            "--out",
+            str(tmp_path),
+        ]
+    )
     printed = capsys.readouterr().out
-    assert f'ALPHA in forget_full_class_main.py:   "ssd": {{"ResNet18Slim": {values["alpha"]!r}}}' in printed
+    assert (
+        f'ALPHA in forget_full_class_main.py:   "ssd": {{"ResNet18Slim": {values["alpha"]!r}}}'
+        in printed
+    )
     (database,) = tmp_path.glob("*.db")
     study = optuna.load_study(study_name=database.stem, storage=f"sqlite:///{database}")
     found = [json.loads(path.read_text()) for path in tmp_path.rglob("*.json")]
@@ -55,19 +79,41 @@ def test_no_test_image_is_looked_at_and_the_objective_is_the_distance_to_retrain
         for digit in ("7", "3"):
             mine = [r for r in found if r["config"]["forget"] == digit]
             (goal,) = [r for r in mine if r["config"]["method"] == "retrain"]
-            (run,) = [r for r in mine if r["config"]["alpha"] == trial.user_attrs["values"]["alpha"]]
+            (run,) = [
+                r for r in mine if r["config"]["alpha"] == trial.user_attrs["values"]["alpha"]
+            ]
             assert run["config"]["lambda"] == trial.user_attrs["values"]["lam"]
-            distances += [abs(run["scores"][name] - goal["scores"][name]) for name in ("RetainTestAcc", "Df", "MIA")]
-        assert trial.value == pytest.approx(sum(distances) / 6) and 1 <= trial.user_attrs["values"]["alpha"] <= 20
-    assert values == study.best_trial.user_attrs["values"] and study.best_value == min(t.value for t in study.trials)
+            distances += [
+                abs(run["scores"][name] - goal["scores"][name])
+                for name in ("RetainTestAcc", "Df", "MIA")
+            ]
+        assert (
+            trial.value == pytest.approx(sum(distances) / 6)
+            and 1 <= trial.user_attrs["values"]["alpha"] <= 20
+        )
+    assert values == study.best_trial.user_attrs["values"] and study.best_value == min(
+        t.value for t in study.trials
+    )
     assert len(list(tmp_path.glob("*.png"))) == 1
 
 
-def test_corrupted_data_are_tuned_towards_the_retrain_that_knows_all_of_them(tuned, tmp_path, monkeypatch):
+def test_corrupted_data_are_tuned_towards_the_retrain_that_knows_all_of_them(
+    tuned, tmp_path, monkeypatch
+):
     monkeypatch.chdir(tuned)
     wrong = [*map(str, DIGITS), "-validation", "-corruption", "label", "-corrupt_count", "40"]
     assert call("pretrain_model.py", *wrong, "-epochs", 1, cwd=tuned).returncode == 0
-    line = [*wrong, "-known_share", "0.2", "-method", "scrub", "-results", str(tmp_path), "-wandb", "disabled"]
+    line = [
+        *wrong,
+        "-known_share",
+        "0.2",
+        "-method",
+        "scrub",
+        "-results",
+        str(tmp_path),
+        "-wandb",
+        "disabled",
+    ]
     config = tune.goal("forget_corrupted_main", line)["config"]
     assert (config["method"], config["known_share"], config["validation"]) == ("retrain", 1, True)
 
@@ -76,7 +122,11 @@ def test_validation_images_are_a_fifth_of_the_training_images(tuned):
     train, test = datasets.load("Digits")
     kept, validation = datasets.parted(train, train.fine_labels)
     parts = [set(part.index.tolist()) for part in (kept, validation, test)]
-    assert parts[0] | parts[1] == set(train.index.tolist()) and not parts[0] & parts[1] and not (parts[0] | parts[1]) & parts[2]
+    assert (
+        parts[0] | parts[1] == set(train.index.tolist())
+        and not parts[0] & parts[1]
+        and not (parts[0] | parts[1]) & parts[2]
+    )
     assert len(kept) / len(train) == pytest.approx(0.8, abs=0.01) and kept.digest != train.digest
     args = pretrain_model.arguments([*DIGITS, "-validation"])
     assert args.out.name == "ResNet18Slim-Digits-seed0-validation.safetensors"
@@ -85,8 +135,17 @@ def test_validation_images_are_a_fifth_of_the_training_images(tuned):
 @pytest.mark.slow
 def test_a_damaged_study_and_one_in_use(tuned, tmp_path, monkeypatch):
     flags = (*LINE[:-1], "lfssd", "--trials", 2, "--out", tmp_path)
-    two = [subprocess.Popen([sys.executable, "-W", "ignore", str(ROOT / "tune.py"), *map(str, flags)], cwd=tuned, text=True,
-                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=ENVIRONMENT) for _ in range(2)]  # fmt: skip
+    two = [
+        subprocess.Popen(
+            [sys.executable, "-W", "ignore", str(ROOT / "tune.py"), *map(str, flags)],
+            cwd=tuned,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=ENVIRONMENT,
+        )
+        for _ in range(2)
+    ]
     printed = [process.communicate(timeout=300) for process in two]
     assert [process.returncode for process in two] == [0, 0], printed
     assert len({text.split("best of")[1] for text, _ in printed}) == 1
@@ -97,8 +156,19 @@ def test_a_damaged_study_and_one_in_use(tuned, tmp_path, monkeypatch):
 
 @pytest.mark.slow
 def test_killed_and_resumed(tuned, tmp_path):
-    command = [sys.executable, "-W", "ignore", str(ROOT / "tune.py"), *LINE, "--out", str(tmp_path), "--trials"]
-    process = subprocess.Popen([*command, "60"], cwd=tuned, stdout=subprocess.PIPE, text=True, env=ENVIRONMENT)
+    command = [
+        sys.executable,
+        "-W",
+        "ignore",
+        str(ROOT / "tune.py"),
+        *LINE,
+        "--out",
+        str(tmp_path),
+        "--trials",
+    ]
+    process = subprocess.Popen(
+        [*command, "60"], cwd=tuned, stdout=subprocess.PIPE, text=True, env=ENVIRONMENT
+    )
     seen = 0
     for line in process.stdout:
         seen += "distance" in line and "left]" in line
@@ -112,14 +182,23 @@ def test_killed_and_resumed(tuned, tmp_path):
 
     def finished():
         study = optuna.load_study(study_name=database.stem, storage=f"sqlite:///{database}")
-        return {trial.number: trial.value for trial in study.get_trials(states=[optuna.trial.TrialState.COMPLETE])}
+        return {
+            trial.number: trial.value
+            for trial in study.get_trials(states=[optuna.trial.TrialState.COMPLETE])
+        }
 
     before = finished()
-    done = subprocess.run([*command, "7"], cwd=tuned, capture_output=True, text=True, env=ENVIRONMENT, timeout=300)
-    assert done.returncode == 0 and f"going on after {len(before)} trials" in done.stdout, done.stderr
+    done = subprocess.run(
+        [*command, "7"], cwd=tuned, capture_output=True, text=True, env=ENVIRONMENT, timeout=300
+    )
+    assert done.returncode == 0 and f"going on after {len(before)} trials" in done.stdout, (
+        done.stderr
+    )
     after = finished()
     assert len(before) >= 3 and len(after) == 7 and before.items() <= after.items()
-    again = subprocess.run([*command, "7"], cwd=tuned, capture_output=True, text=True, env=ENVIRONMENT, timeout=300)
+    again = subprocess.run(
+        [*command, "7"], cwd=tuned, capture_output=True, text=True, env=ENVIRONMENT, timeout=300
+    )
     assert again.returncode == 0 and finished() == after
 
 
@@ -133,29 +212,37 @@ def test_a_trial_that_was_killed_comes_first_again(tmp_path):
     assert tune.finished(study) == []
 
 
-@pytest.mark.parametrize(("flags", "words"), [
-    (["pretrain_model.py", *DIGITS, "-method", "ssd"], ["forget_full_class_main.py"]),
-    (["forget_full_class_main.py", *DIGITS, "-forget_class", "7"], ["-method"]),
-    ([*LINE, "-alpha", "3"], ["-alpha", "sets it itself"]),
-    ([*LINE, "-save", "a.safetensors"], ["-save", "every trial would write over"]),
-    ([*LINE, "--also", "-forget_class 3 -save=a.safetensors"], ["-save", "every trial would write over"]),
-    ([*LINE, "--also", "-set epochs=3"], ["-set", "sets it itself"]),
-    ([*LINE, "-nonsense"], ["-nonsense"]),
-    ([*LINE, "-set", "epochs=1"], ["-set", "sets it itself"]),
-    ([*LINE, "--range", "alpha=nan,2"], ["LOW < HIGH"]),
-    ([*LINE, "-weight_path", "nowhere.safetensors"], ["no checkpoint at nowhere.safetensors"]),
-    ([*LINE, "--range", "beta=1,2"], ["NAME=LOW,HIGH", "alpha, lam"]),
-    ([*LINE, "--range", "alpha=3,2"], ["LOW < HIGH"]),
-    ([*LINE, "--trials", "0"], ["--trials 0"]),
-    ([*LINE[:-1], "ntk"], ["ntk", "nothing to tune"]),
-    ([*LINE, "--also", "-forget_class '3"], ["--also", "quotation"]),
-    ([*LINE, "--also", "-method lfssd"], ["-method", "--also"]),
-    ([*LINE[:-4], "-method", "ssd"], ["-forget_class"]),
-    ([*LINE[:-3], "sevem", "-method", "ssd"], ["'sevem'"]),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["pretrain_model.py", *DIGITS, "-method", "ssd"], ["forget_full_class_main.py"]),
+        (["forget_full_class_main.py", *DIGITS, "-forget_class", "7"], ["-method"]),
+        ([*LINE, "-alpha", "3"], ["-alpha", "sets it itself"]),
+        ([*LINE, "-save", "a.safetensors"], ["-save", "every trial would write over"]),
+        (
+            [*LINE, "--also", "-forget_class 3 -save=a.safetensors"],
+            ["-save", "every trial would write over"],
+        ),
+        ([*LINE, "--also", "-set epochs=3"], ["-set", "sets it itself"]),
+        ([*LINE, "-nonsense"], ["-nonsense"]),
+        ([*LINE, "-set", "epochs=1"], ["-set", "sets it itself"]),
+        ([*LINE, "--range", "alpha=nan,2"], ["LOW < HIGH"]),
+        ([*LINE, "-weight_path", "nowhere.safetensors"], ["no checkpoint at nowhere.safetensors"]),
+        ([*LINE, "--range", "beta=1,2"], ["NAME=LOW,HIGH", "alpha, lam"]),
+        ([*LINE, "--range", "alpha=3,2"], ["LOW < HIGH"]),
+        ([*LINE, "--trials", "0"], ["--trials 0"]),
+        ([*LINE[:-1], "ntk"], ["ntk", "nothing to tune"]),
+        ([*LINE, "--also", "-forget_class '3"], ["--also", "quotation"]),
+        ([*LINE, "--also", "-method lfssd"], ["-method", "--also"]),
+        ([*LINE[:-4], "-method", "ssd"], ["-forget_class"]),
+        ([*LINE[:-3], "sevem", "-method", "ssd"], ["'sevem'"]),
+    ],
+)
 def test_bad_input(tuned, tmp_path, monkeypatch, flags, words):
     monkeypatch.chdir(tuned)
-    monkeypatch.setattr(common, "_kept", None)  # given back afterwards: tune.py makes this process a persistent one
+    monkeypatch.setattr(
+        cache, "_kept", None
+    )  # given back afterwards: tune.py makes this process a persistent one
     assert_refuses([*flags, "--out", tmp_path], *words)
 
 
@@ -167,18 +254,42 @@ def assert_refuses(flags, *words):
         assert word in str(refused.value)
 
 
-@pytest.mark.parametrize(("script", "flags", "words"), [
-    ("forget_full_class_main.py", [*NET, "-dataset", "Cifar20", "-forget_class", "rocket"], ["no class 'rocket'"]),
-    ("forget_full_class_main.py", [*DIGITS, "-forget_class", "7", "--also", "-forget_class 10"], ["no class '10'"]),
-    ("forget_sub_class_main.py", [*DIGITS, "-forget_class", "7"], ["no sub-classes"]),
-    ("forget_random_main.py", [*DIGITS, "-forget_perc", "1.5"], ["-forget_perc 1.5"]),
-    ("forget_corrupted_main.py", [*DIGITS, "-known_share", "1", "-corruption", "label", "-corrupt_count", "5000"],
-     ["-corrupt_count 5000"]),
-    ("forget_full_class_main.py", [*NET, "-dataset", "Folder", "-data", "nowhere", "-forget_class", "cat"], ["nowhere"]),
-    ("forget_full_class_main.py", [*DIGITS, "-forget_class", "7", "--out", __file__], ["cannot write", "a file is where"]),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("script", "flags", "words"),
+    [
+        (
+            "forget_full_class_main.py",
+            [*NET, "-dataset", "Cifar20", "-forget_class", "rocket"],
+            ["no class 'rocket'"],
+        ),
+        (
+            "forget_full_class_main.py",
+            [*DIGITS, "-forget_class", "7", "--also", "-forget_class 10"],
+            ["no class '10'"],
+        ),
+        ("forget_sub_class_main.py", [*DIGITS, "-forget_class", "7"], ["no sub-classes"]),
+        ("forget_random_main.py", [*DIGITS, "-forget_perc", "1.5"], ["-forget_perc 1.5"]),
+        (
+            "forget_corrupted_main.py",
+            [*DIGITS, "-known_share", "1", "-corruption", "label", "-corrupt_count", "5000"],
+            ["-corrupt_count 5000"],
+        ),
+        (
+            "forget_full_class_main.py",
+            [*NET, "-dataset", "Folder", "-data", "nowhere", "-forget_class", "cat"],
+            ["nowhere"],
+        ),
+        (
+            "forget_full_class_main.py",
+            [*DIGITS, "-forget_class", "7", "--out", __file__],
+            ["cannot write", "a file is where"],
+        ),
+    ],
+)
 def test_what_is_wrong_is_said_before_any_training(tmp_path, monkeypatch, script, flags, words):
-    monkeypatch.setattr(common, "_kept", None)  # given back afterwards: tune.py makes this process a persistent one
+    monkeypatch.setattr(
+        cache, "_kept", None
+    )  # given back afterwards: tune.py makes this process a persistent one
     assert_refuses([script, *flags, "-method", "ssd"], *words)
     assert not (tmp_path / "checkpoints").exists()
 
@@ -186,17 +297,20 @@ def test_what_is_wrong_is_said_before_any_training(tmp_path, monkeypatch, script
 def test_the_examples_classes_are_there():
     for word in re.findall(r"-forget_class (\w+)", tune.__doc__):
         classes, _ = datasets.class_names("Cifar20")
-        assert datasets.class_number(word, classes) in range(20)
+        assert splits.class_number(word, classes) in range(20)
 
 
-@pytest.mark.parametrize(("reason", "way_out"), [
-    ("file is not a database", "remove it"),
-    ("database disk image is malformed", "remove it"),
-    ("database or disk is full", "make room"),
-    ("attempt to write a readonly database", "make it writable"),
-    ("unable to open database file", "make it writable"),
-    ("database is locked", "name another folder"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("reason", "way_out"),
+    [
+        ("file is not a database", "remove it"),
+        ("database disk image is malformed", "remove it"),
+        ("database or disk is full", "make room"),
+        ("attempt to write a readonly database", "make it writable"),
+        ("unable to open database file", "make it writable"),
+        ("database is locked", "name another folder"),
+    ],
+)
 def test_what_to_do_about_a_study_that_cannot_be_used(reason, way_out):
     outer = optuna.exceptions.StorageInternalError("An exception is raised during the commit.")
     outer.__cause__ = sqlite3.OperationalError(reason)
