@@ -413,8 +413,9 @@ def _checked_pair(batch, number):
     wanted = "batches must be pairs (x [B, ...], y [B]) of tensors"
     if not isinstance(batch, tuple | list):
         raise TypeError(f"batch {number} is of type {type(batch).__name__}; {wanted}")
-    if len(batch) != 2:
+    if len(batch) < 2:
         raise ValueError(f"batch {number} has {len(batch)} parts; {wanted}")
+    batch = batch[:2]
     for title, part in zip("xy", batch, strict=True):
         if not isinstance(part, torch.Tensor):
             raise TypeError(f"{title} of batch {number} is of type {type(part).__name__}; {wanted}")

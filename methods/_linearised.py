@@ -42,7 +42,7 @@ def kernel_and_residual(model, images, num_classes, block):
     ]
     entries = sum(part.stop * (part.stop - part.start) for part in rows)
     with progress(None, "ntk kernel", entries) as bar:
-        for i, (x, y) in enumerate(data):
+        for i, (x, y, _) in enumerate(data):
             with torch.no_grad():
                 residual[rows[i]] = (model(x).softmax(1) - F.one_hot(y, num_classes)).flatten()
             one = _jacobian_rows(model, x, num_classes)
