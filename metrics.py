@@ -155,13 +155,10 @@ def score(
     )
     if triggered_logits is not None:
         forget_test = triggered_logits
-    else:  # of training images in the random task and where labels were wrong
-        whole, logits = (
-            (split.train, train_logits)
-            if split.forget_test.digest == split.train.digest
-            else (split.test, test_logits)
-        )
-        forget_test = picked(logits, whole, split.forget_test)
+    elif split.forget_test_from == "test":
+        forget_test = picked(test_logits, split.test, split.forget_test)
+    else:
+        forget_test = picked(train_logits, split.train, split.forget_test)
     if notes is not None:
         notes["entropy_histogram"] = entropy_histogram(forget)
     if untrained_in_train_mode is None:
@@ -178,7 +175,7 @@ def score(
     attack = (
         {}
         if triggered_logits is None
-        else {"AttackSuccess": accuracy(triggered_logits, split.attacked)}
+        else {"AttackSuccess": accuracy(triggered_logits, split.attacked_class)}
     )
     return {
         "TestAcc": share_right(test_logits, split.test.labels, batch_size, protocol),

@@ -3,6 +3,7 @@
 import difflib
 import math
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import torch
 
@@ -23,27 +24,28 @@ SPELLINGS = {
 # ---- what is to be forgotten ----
 
 
-@dataclass(frozen=True, eq=False)
+# Which images forget_test is made of:
+# test: the test images of what is forgotten. forget: D_f itself.
+# train: training images, more of them than D_f. triggered: test images with the trigger on them.
+ForgetTestSource = Literal["test", "forget", "train", "triggered"]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Split:
-    """D parted into what stays and what goes; all the experiments differ in.
+    """D parted into what stays and what goes. The experiments differ in nothing else."""
 
-    full: D in the order in which SSD reads it. forget_class: the label that D_f bears (None:
-    several); whole: all that bear it are forgotten. In the random task forget_test is forget itself
-    and retain_test the whole test set. attacked: the label to which a trigger on forget_test sends
-    a poisoned network (None: there is no trigger).
-    """
-
-    full: ImageSet
-    retain: ImageSet
-    forget: ImageSet
-    retain_test: ImageSet
-    forget_test: ImageSet
+    full: ImageSet  # D, in the order in which SSD reads it
+    retain: ImageSet  # D_r: what stays of D
+    forget: ImageSet  # D_f: what goes
+    retain_test: ImageSet  # the images on which D_r's accuracy is measured
+    forget_test: ImageSet  # the images on which D_f's accuracy is measured
+    forget_test_from: ForgetTestSource
+    train: ImageSet  # all training images, in the data set's order
+    test: ImageSet  # all test images, in the data set's order
     num_classes: int
-    forget_class: int | None
-    whole: bool
-    train: ImageSet  # all of the data set's training images, in its order
-    test: ImageSet
-    attacked: int | None = None
+    forget_class: int | None  # the one label of all images in D_f; None: they have several
+    forgets_whole_class: bool  # whether D_f is all training images of its label
+    attacked_class: int | None = None  # where a trigger sends a poisoned network; None: no trigger
 
 
 def split_class(train, test, forget_class, *, protocol=PAPER):
@@ -83,16 +85,17 @@ def _split_by_label(train, test, kind, forgotten, forget_class, protocol):
     retain, forget = order[~goes], order[goes]
     full = torch.cat([retain, forget]) if protocol.full_set_ends_with_forget_set else order
     return Split(
-        train.take(full),
-        train.take(retain),
-        train.take(forget),
-        test.take(test_order[~test_goes]),
-        test.take(test_order[test_goes]),
-        len(train.classes),
-        forget_class,
-        kind == "labels",
-        train,
-        test,
+        full=train.take(full),
+        retain=train.take(retain),
+        forget=train.take(forget),
+        retain_test=test.take(test_order[~test_goes]),
+        forget_test=test.take(test_order[test_goes]),
+        forget_test_from="test",
+        train=train,
+        test=test,
+        num_classes=len(train.classes),
+        forget_class=forget_class,
+        forgets_whole_class=kind == "labels",
     )
 
 
@@ -112,16 +115,17 @@ def split_random(train, test, forget_perc, seed, *, protocol=PAPER):
     )
     forget_set = train.take(forget)
     return Split(
-        train.take(full),
-        train.take(retain),
-        forget_set,
-        test,
-        forget_set,
-        len(train.classes),
-        None,
-        False,
-        train,
-        test,
+        full=train.take(full),
+        retain=train.take(retain),
+        forget=forget_set,
+        retain_test=test,
+        forget_test=forget_set,
+        forget_test_from="forget",
+        train=train,
+        test=test,
+        num_classes=len(train.classes),
+        forget_class=None,
+        forgets_whole_class=False,
     )
 
 
@@ -154,7 +158,7 @@ def after_forgetting(split, forgotten):
         retain=_without(split.retain, gone),
         forget=forget,
         retain_test=retain_test,
-        forget_test=forget if split.forget_test is split.forget else split.forget_test,
+        forget_test=forget if split.forget_test_from == "forget" else split.forget_test,
     )
 
 
@@ -199,15 +203,16 @@ def split_corrupted(train, test, corruption, count, known_share, *, train_seed, 
     else:
         healed = replace(contaminated.take(wrong), labels=train.labels[wrong])
     return Split(
-        contaminated.take(order),
-        contaminated.take(order[rest[order]]),
-        contaminated.take(known),
-        test,
-        healed,
-        len(train.classes),
-        None,
-        False,
-        contaminated,
-        test,
-        attacked=ATTACKED if corruption == "patch" else None,
+        full=contaminated.take(order),
+        retain=contaminated.take(order[rest[order]]),
+        forget=contaminated.take(known),
+        retain_test=test,
+        forget_test=healed,
+        forget_test_from="triggered" if corruption == "patch" else "train",
+        train=contaminated,
+        test=test,
+        num_classes=len(train.classes),
+        forget_class=None,
+        forgets_whole_class=False,
+        attacked_class=ATTACKED if corruption == "patch" else None,
     )

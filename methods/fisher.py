@@ -23,7 +23,7 @@ def unlearn(model, split, *, scale=1e-6, batch_size=32):
     """Add noise where the retained data do not mind, in place. batch_size changes the speed alone."""
     data = batches(split.retain, model, batch_size, what="Fisher")
     fisher = ssd.importance(model, data, measure="true_fisher", per_sample=True)
-    forgotten = split.forget_class if split.whole else None
+    forgotten = split.forget_class if split.forgets_whole_class else None
     with torch.no_grad():
         for name, p in model.named_parameters():
             mean, var = normal(p, fisher[name], split.num_classes, forgotten, scale)

@@ -40,7 +40,7 @@ def defaults(model, split, batch_size=None, chosen=None):
     if split.forget_class is None:
         forgotten = "images"
     else:
-        forgotten = "class" if split.whole else "sub-class"
+        forgotten = "class" if split.forgets_whole_class else "sub-class"
     sigma, eta = SETTINGS[net, forgotten]
     if forgotten == "class":
         batch_size = CLASS_BATCH_SIZE

@@ -30,7 +30,7 @@ from methods._method import Method
 
 def defaults(model, split, batch_size=None, chosen=None):
     """How many steps the noise is trained for in this task; the batch size does not matter."""
-    return {"noise_steps": 25 if split.whole else 250}
+    return {"noise_steps": 25 if split.forgets_whole_class else 250}
 
 
 def check(model, split, **_):
@@ -76,7 +76,7 @@ def unlearn(
     noise = noise_against(model, label, shape, noise_steps, noise_lr, noise_weight, keeps_gradients)
     used = noise[:3] if protocol.unsir_uses_three_noises else noise
     labels = split.retain.labels
-    kinds = labels if split.whole else split.retain.fine_labels
+    kinds = labels if split.forgets_whole_class else split.retain.fine_labels
     kept = split.retain.take(some_of_each(kinds, per_class))
     # Noise travels through the shuffled batches as images after those kept, all of them copies of
     # the first one: where such an image stands says which noise takes its place.

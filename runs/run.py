@@ -193,7 +193,7 @@ def _forgotten(args, split):
         return str(args.forget_perc)
     if args.task == "corrupted":
         return f"{args.corrupt_count} {args.corruption} known {args.known_share:g}"
-    if split.whole:
+    if split.forgets_whole_class:
         return split.full.classes[split.forget_class]
     return split.full.fine_classes[int(split.forget.fine_labels[0])]
 
@@ -202,7 +202,7 @@ def _identical_images(split, metadata):
     """What the record says of identical images and of what the network had forgotten before; warns where it matters."""
     found = duplicates.counts(split.train, split.test)
     found["forgotten_among_retained"] = 0
-    if split.attacked is None:  # with a trigger on it an image is another than its copy
+    if split.attacked_class is None:  # with a trigger on it an image is another than its copy
         found["forgotten_among_retained"] = duplicates.copies_among(split.forget, split.retain)
     if found["forgotten_among_retained"]:
         warnings.warn(
@@ -264,9 +264,9 @@ def _original_scores(args, model, original_logits, split, baseline_path):
         return {"d_r": baseline["scores"]["RetainTestAcc"], "d_f": baseline["scores"]["Df"]}
     protocol = PROTOCOLS[args.protocol]
     test_logits = original_logits(split.test, "test")
-    if split.attacked is not None:
+    if split.attacked_class is not None:
         forget_logits = original_logits(split.forget_test, "triggered")
-    elif split.forget_test.digest == split.test.digest:
+    elif split.forget_test_from == "test":
         forget_logits = metrics.picked(test_logits, split.test, split.forget_test)
     else:
         forget_logits = metrics.logits_of(model, split.forget_test)
@@ -342,7 +342,7 @@ def scores_of(logits_of, untrained, split, config, notes):
     train_logits = logits_of(split.train, "training")
     test_logits = logits_of(split.test, "test")
     triggered_logits = None
-    if split.attacked is not None:
+    if split.attacked_class is not None:
         triggered_logits = logits_of(split.forget_test, "triggered")
     right = metrics.class_accuracy(test_logits, split.test.labels, split.num_classes)
     notes["class_accuracy"] = dict(zip(split.test.classes, right, strict=True))
@@ -417,7 +417,7 @@ def save(run, model, record):
     before = run.metadata.get("forgotten", [])
     labels, label = None, None
     if run.split.forget_class is not None:
-        labels = "labels" if run.split.whole else "fine_labels"
+        labels = "labels" if run.split.forgets_whole_class else "fine_labels"
         label = int(getattr(run.split.forget, labels)[0])
     this = {
         "task": config["task"],

@@ -91,9 +91,14 @@ def test_split(digits, kind, share, count):
         assert (split.forget_test.labels != 0).all() and len(split.forget_test) == int(
             (test.labels != 0).sum()
         )
-        assert (shown(split.forget_test)[0][..., 5:, 5:] == white()).all() and split.attacked == 0
+        assert (
+            shown(split.forget_test)[0][..., 5:, 5:] == white()
+        ).all() and split.attacked_class == 0
     else:
-        assert torch.equal(split.forget_test.labels, train.labels[wrong]) and split.attacked is None
+        assert (
+            torch.equal(split.forget_test.labels, train.labels[wrong])
+            and split.attacked_class is None
+        )
     assert split.retain_test is test and not (shown(test)[0][..., 5:, 5:] == white()).all()
 
 

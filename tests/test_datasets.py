@@ -68,7 +68,7 @@ def test_splits_are_disjoint_complete_and_ordered(task, protocol):
     elif task == "sub_class":
         split = splits.split_sub_class(train, test, "7", protocol=protocol)
         forgotten, order = split.forget.fine_labels == 7, split.full.fine_labels
-        assert split.forget_class == 1 and not split.whole
+        assert split.forget_class == 1 and not split.forgets_whole_class
     else:
         split = splits.split_random(train, test, 0.02, 3, protocol=protocol)
         forgotten, order = torch.tensor([len(split.forget) == 29]), None
