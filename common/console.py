@@ -1,43 +1,65 @@
 """What a terminal sees: flags, progress bars, warnings in one line, how a script ends."""
 
 import argparse
-import atexit
-import gc
 import os
 import signal
 import sys
 import threading
 import warnings
+from collections.abc import Callable
 
 from tqdm import tqdm
 
-from common.errors import OUT_OF_MEMORY, UserError, is_full, is_out_of_memory, keep_memory
+from common.errors import OUT_OF_MEMORY, UserError, is_full, is_out_of_memory
 
-tqdm.set_lock(
-    threading.RLock()
-)  # its own would be a semaphore of the system, which a worker that is ended leaves behind
+# tqdm's own lock is a semaphore of the system, which a worker that is ended would leave there.
+tqdm.set_lock(threading.RLock())
 
-
-def parser(doc):
-    """An argument parser that says `doc` for -h, takes no abbreviations, and whose errors are UserErrors."""
-    made = argparse.ArgumentParser(
-        description=doc, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
-    )
-    made.error = _refuse
-    made._get_option_tuples = (
-        lambda word: []
-    )  # allow_abbrev=False lets abbreviations of one dash through
-    return made
+LOG_INTERVAL = 30  # seconds between two lines of a progress bar in a log file
+TERMINAL_INTERVAL = 0.1  # seconds between two pictures of a progress bar on a terminal
 
 
-def _refuse(message):
-    raise UserError(f"{message} (-h lists the flags)")
+class _Parser(argparse.ArgumentParser):
+    """An argument parser whose errors are UserErrors and which takes no abbreviated flag."""
+
+    def __init__(self, description):
+        self.flags = set()
+        super().__init__(
+            description=description,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,  # holds for flags of two dashes only
+        )
+
+    def add_argument(self, *flags, **options):
+        self.flags.update(flags)
+        return super().add_argument(*flags, **options)
+
+    def parse_known_args(self, args=None, namespace=None):
+        words = sys.argv[1:] if args is None else list(args)
+        for word in words:
+            if self._abbreviates(word):
+                self.error(f"unrecognized arguments: {word}")
+        return super().parse_known_args(words, namespace)
+
+    def _abbreviates(self, word):
+        """Whether a word is the start of a flag of one dash, or a flag of one letter and more."""
+        flag = word.partition("=")[0]
+        if flag in self.flags or not flag.startswith("-") or not flag[1:2].isalpha():
+            return False
+        return flag[:2] in self.flags or any(name.startswith(flag) for name in self.flags)
+
+    def error(self, message):
+        raise UserError(f"{message} (-h lists the flags)")
 
 
-def progress(items, what, total=None):
-    """Iterate with a bar that shows itself only where the work takes longer than two seconds (in a log file: seldom)."""
-    interval = 0.1 if sys.stderr.isatty() else 30
-    hidden = bool(os.environ.get("TQDM_DISABLE"))
+def parser(doc: str) -> argparse.ArgumentParser:
+    """An argument parser that says `doc` for -h."""
+    return _Parser(doc)
+
+
+def progress(items, what: str, total: int | None = None) -> tqdm:
+    """Iterate with a progress bar, which only work of more than two seconds shows."""
+    on_terminal = sys.stderr.isatty()
     return tqdm(
         items,
         desc=what,
@@ -45,8 +67,8 @@ def progress(items, what, total=None):
         delay=2,
         leave=False,
         dynamic_ncols=True,
-        mininterval=interval,
-        disable=hidden,
+        mininterval=TERMINAL_INTERVAL if on_terminal else LOG_INTERVAL,
+        disable=bool(os.environ.get("TQDM_DISABLE")),
     )
 
 
@@ -56,41 +78,43 @@ def plain_warnings():
 
 
 def printable():
-    """Let print() replace what the terminal's encoding lacks (a ± in ASCII, say) in place of failing."""
+    """Let print() replace what the terminal's encoding lacks (a ± in ASCII) and not fail."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
 
 
-def run_script(main):
-    """Run a script's main(): one line and exit code 2 for what the user can mend, exit code 130 for Ctrl-C."""
+def run_script(main: Callable):
+    """Run a script's main().
+
+    What the user can mend ends it with one line and exit code 2, Ctrl-C with exit code 130.
+    """
     plain_warnings()
     printable()
-    keep_memory()
-    atexit.register(
-        gc.freeze
-    )  # else Python looks for garbage among all that torch has made: a quarter of a second
     try:
         main()
     except UserError as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        sys.exit(2)
+        _end(str(error))
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise
-        print(f"error: {OUT_OF_MEMORY} ({str(error).splitlines()[0][:200]})", file=sys.stderr)
-        sys.exit(2)
+        first_line = str(error).splitlines()[0] if str(error) else type(error).__name__
+        _end(f"{OUT_OF_MEMORY} ({first_line[:200]})")
     except BrokenPipeError:  # the reader of what we print has left, as `| head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
     except OSError as error:
         if not is_full(error):
             raise
-        print(f"error: {error.strerror}; make room, the same command goes on", file=sys.stderr)
-        sys.exit(2)
+        _end(f"{error.strerror}; make room, the same command goes on")
     except KeyboardInterrupt:
-        signal.signal(
-            signal.SIGINT, signal.SIG_IGN
-        )  # a second one, while Python ends, would print a traceback
+        # A second Ctrl-C, while Python ends, would print a traceback.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
         print("stopped; what is finished is kept, the same command goes on", file=sys.stderr)
         sys.exit(130)
+
+
+def _end(reason):
+    """End the script with one line and exit code 2."""
+    print(f"error: {' '.join(reason.split())}", file=sys.stderr)
+    sys.exit(2)

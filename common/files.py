@@ -1,4 +1,7 @@
-"""Files that others may read at any moment: written whole or not at all, checked when read, claimed by one process at a time."""
+"""Files that others may read at any moment.
+
+They are written whole or not at all, checked when they are read, and made by one process at a time.
+"""
 
 import errno
 import hashlib
@@ -6,16 +9,20 @@ import os
 import tempfile
 import time
 import uuid
-import weakref
-from contextlib import suppress
+from collections.abc import Callable
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import filelock
+
 from common.errors import CannotWrite, Claimed, UserError
-from runs.cache import persistent
+
+LOCKS = ".locks"  # the folder, next to the files, in which claims lie
+AN_HOUR = 3600  # seconds, after which an unfinished file is one of a killed process
 
 
-def sha256(*parts):
-    """Hex digest of bytes, strings and tensors in their order (of a tensor: its values, wherever it lies)."""
+def sha256(*parts) -> str:
+    """Hex digest of bytes, texts and tensors in their order; of a tensor: of its values."""
     digest = hashlib.sha256()
     for part in parts:
         if isinstance(part, str):
@@ -26,19 +33,19 @@ def sha256(*parts):
     return digest.hexdigest()
 
 
-def stamp(path):
-    """What changes when the file at `path` is written anew; None where there is none."""
+def stamp(path) -> tuple | None:
+    """What changes when the file at `path` is written anew; None where there is no file."""
     with suppress(FileNotFoundError):
         status = os.stat(path)
         return status.st_mtime_ns, status.st_size, status.st_ino
     return None
 
 
-def write_whole(path, data):
-    """Write bytes to `path` so that a reader sees all of them or none: temporary file, fsync, rename.
+def write_whole(path, data: bytes):
+    """Write `data` so that a reader sees all of it or none: temporary file, fsync, rename.
 
-    Raises CannotWrite where the place is full or may not be written; what was at `path` before
-    stays.
+    Raises CannotWrite where the place is full or may not be written. What was at `path` before
+    then stays.
     """
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
@@ -54,53 +61,67 @@ def write_whole(path, data):
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
-            for left in path.parent.glob(f".{path.name}.*.tmp"):  # by a process killed in mid-write
-                if time.time() - left.stat().st_mtime > 3600:
-                    left.unlink()
+            _remove_unfinished(path)
 
 
-def write_tensors(path, values, metadata):
-    """Keep {name: tensor} and {name: text} in a file that knows its checksum; where that cannot be, say so and go on."""
+def _remove_unfinished(path):
+    """Remove what processes that were killed while they wrote `path` have left."""
+    for unfinished in path.parent.glob(f".{path.name}.*.tmp"):
+        if time.time() - unfinished.stat().st_mtime > AN_HOUR:
+            unfinished.unlink()
+
+
+def write_tensors(path, values: dict, metadata: dict):
+    """Keep {name: tensor} and {name: text} in a file that knows its checksum.
+
+    Where that cannot be, it says so and goes on.
+    """
     import safetensors.torch
 
+    metadata = {**metadata, "checksum": _checksum(values)}
     try:
-        write_whole(
-            path, safetensors.torch.save(values, metadata | {"checksum": _checksum(values)})
-        )
+        write_whole(path, safetensors.torch.save(values, metadata))
     except UserError as error:
         print(f"{Path(path).name} is not kept, the next run computes it again: {error}")
 
 
-def read_tensors(path, **expected):
-    """({name: tensor}, {name: text}) as write_tensors wrote them; None where there is no such file or it is damaged.
+def read_tensors(path, **expected: str) -> tuple[dict, dict] | None:
+    """({name: tensor}, {name: text}) as write_tensors wrote them.
 
-    None too, and no tensor is read, where its texts lack what is expected or say otherwise.
+    None where there is no such file, where it is damaged, or where its texts are not as expected;
+    in the last case no tensor is read.
     """
     import safetensors
 
     try:
         with safetensors.safe_open(path, framework="pt") as file:
-            metadata = file.metadata()
+            metadata = file.metadata() or {}
             if not expected.items() <= metadata.items():
                 return None
-            values = {name: file.get_tensor(name) for name in file.keys()}
-            return (values, metadata) if metadata["checksum"] == _checksum(values) else None
-    except (OSError, safetensors.SafetensorError, KeyError, TypeError, AttributeError):
+            names = file.keys()
+            values = {name: file.get_tensor(name) for name in names}
+    except (OSError, safetensors.SafetensorError):
         return None
+    if metadata.get("checksum") != _checksum(values):
+        return None
+    return values, metadata
 
 
 def _checksum(values):
-    return sha256(*(values[name] for name in sorted(values)))
+    tensors = [values[name] for name in sorted(values)]
+    return sha256(*tensors)
 
 
 def check_writable(folder):
-    """Make the folder and try it, so that a run that could not keep its result fails before and not after the work."""
+    """Make the folder and try it, so that a run fails before its work and not after it.
+
+    Raises CannotWrite.
+    """
     try:
         Path(folder).mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(
-            dir=folder
-        ) as file:  # it has no name that a killed process could leave behind
-            file.write(bytes(2**16))  # on a full disk an empty file is still written
+        # A temporary file has no name that a killed process could leave there.
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(bytes(2**16))  # on a full disk an empty file can still be written
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:
@@ -130,53 +151,41 @@ def _cannot_write(path, error):
     return CannotWrite(f"cannot write {path}: {error.strerror}; {way_out(error)}")
 
 
-class Claim:
-    """The right to do the work that ends in the file `path`; waits until no other process has it.
+@contextmanager
+def once(path, look: Callable, *, waits: bool = True):
+    """Look, claim, look again: a context for work that ends in the file `path`.
 
-    A persistent worker does not wait but raises Claimed, `waits` aside. `end()` gives the right
-    back; so does the end of a run that fails and of a process that is killed. Where there are no
-    such locks (Windows, some network file systems, a folder that may not be written), there is
-    nothing to wait for.
+    Yields what look() gives, unless it is None, and nothing is to be done. Yields None where the
+    work is to be done here; no other process does it until the context ends. waits: see `claimed`.
     """
-
-    def __init__(self, path, waits=False):
-        lock = Path(path).with_name(f".{Path(path).name}.lock")
-        while True:
-            try:
-                descriptor = os.open(lock, os.O_CREAT | os.O_RDWR)
-            except OSError:
-                self.end = lambda: None
-                return
-            if not _locked(descriptor):
-                if persistent() and not waits:
-                    os.close(descriptor)
-                    raise Claimed(f"another process is at {path}")
-                print(f"another process is at {path}; waiting for it", flush=True)
-                _locked(descriptor, wait=True)
-            with suppress(FileNotFoundError):
-                if os.path.samestat(os.stat(lock), os.fstat(descriptor)):
-                    break
-            os.close(
-                descriptor
-            )  # who had it has removed the file; the next to come would not meet us there
-        self.end = weakref.finalize(self, _unlock, descriptor, lock)
+    result = look()
+    if result is not None:
+        yield result
+        return
+    with claimed(path, waits=waits):
+        yield look()  # another process may have done it while this one waited
 
 
-def _locked(descriptor, wait=False):
-    """Whether the lock is ours now, or there are no locks here."""
+@contextmanager
+def claimed(path, *, waits: bool = True):
+    """A context in which no other process does the work that ends in the file `path`.
+
+    Where another process is at it: waits for it, or raises Claimed if it is not to wait. The claim
+    of a killed process ends with it. Where there are no locks (some network file systems, a folder
+    that may not be written), there is nothing to wait for.
+    """
+    path = Path(path)
+    lock = filelock.FileLock(path.parent / LOCKS / f"{path.name}.lock")
+    with suppress(OSError, NotImplementedError):
+        Path(lock.lock_file).parent.mkdir(parents=True, exist_ok=True)
+        try:
+            lock.acquire(blocking=False)
+        except filelock.Timeout:
+            if not waits:
+                raise Claimed(f"another process is at {path}") from None
+            print(f"another process is at {path}; waiting for it", flush=True)
+            lock.acquire()
     try:
-        import fcntl
-
-        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-    except BlockingIOError:
-        return False
-    except (ImportError, OSError):
-        pass
-    return True
-
-
-def _unlock(descriptor, lock):
-    try:
-        lock.unlink(missing_ok=True)
+        yield
     finally:
-        os.close(descriptor)
+        lock.release()

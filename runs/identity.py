@@ -1,43 +1,114 @@
-"""What makes two runs the same run, and so where a record lies."""
+"""What makes two runs the same run, and so where a record lies.
 
+PARTS is the one list of what a run's configuration consists of. Whoever asks which runs belong
+together asks here: where a record lies, which retrain is a run's goal, which runs share a row of a
+table, which flags tune.py sets.
+"""
+
+import argparse
 import json
+import os
+from dataclasses import dataclass
 from pathlib import Path
 
 from common.files import sha256
 from runs.flags import file_name
-
-NOT_RECORDED = ("dry_run", "together")
-
-
-ONLY_WHERE_USED = ("corruption", "corrupt_count", "validation", "save")
-# Parts of a record's configuration that do not make it another run: where things lie, what was
-# typed, what other parts say already ("set" is in "hyperparameters", "recipe" in the network's
-# weights).
-NO_IDENTITY = (
-    "command",
-    "data",
-    "weight_path",
-    "results",
-    "wandb",
-    "force",
-    "classes",
-    "superclasses",
-    "subclasses",
-    "forget_class",
-    "save",
-    "set",
-    "recipe",
-)
+from splits import SPELLINGS
 
 
-def record_path(config, hashes):
-    """Where the record of a run lies, by all that moves its numbers."""
-    identity = {name: value for name, value in config.items() if name not in NO_IDENTITY}
-    name = f"{config['net']}-{config['dataset']}-{file_name(config['forget'])}-{config['method']}-seed{config['seed']}"
-    return path_of(config["results"], config["task"], name, {**identity, **hashes})
+@dataclass(frozen=True)
+class Part:
+    """A part of a run's configuration, mostly a flag, and what another value of it means."""
+
+    identifies: bool = True  # another run, with a record of its own
+    of_goal: bool = False  # another goal: a run and the retrain that is its goal share this part
+    of_row: bool = False  # another row of a table
+    tuned: bool = False  # nothing: tune.py sets it, and the user may not
+    recorded: str = "always"  # or "if given", or "never"
 
 
-def path_of(results, task, name, identity):
-    """Where the record of a run lies: readable name, then a hash of all that could change its numbers."""
+PLACE = Part(identifies=False)  # where something lies; the hashes in a record say what it is
+
+PARTS = {
+    "task": Part(),
+    "net": Part(of_goal=True),
+    "dataset": Part(of_goal=True),
+    "protocol": Part(of_goal=True),
+    "departures": Part(),  # from the paper, by name: what the protocol stands for
+    "numerics": Part(of_goal=True, of_row=True),
+    "train_numerics": Part(),
+    "gpu": Part(),
+    "validation": Part(of_goal=True, tuned=True, recorded="if given"),
+    "duplicates": Part(of_goal=True),
+    # what is forgotten
+    "forget": Part(),
+    "forget_class": Part(identifies=False),  # "forget" is its full name
+    "forget_perc": Part(of_goal=True),
+    "corruption": Part(of_goal=True, recorded="if given"),
+    "corrupt_count": Part(of_goal=True, recorded="if given"),
+    "known_share": Part(of_goal=True),
+    # how
+    "method": Part(),
+    "seed": Part(of_goal=True),
+    "train_seed": Part(),
+    "b": Part(of_goal=True, of_row=True),
+    "alpha": Part(of_row=True, tuned=True),
+    "lambda": Part(of_row=True, tuned=True),
+    "importance": Part(of_row=True),
+    "hyperparameters": Part(),
+    "set": Part(identifies=False, tuned=True),  # "hyperparameters" holds all that it sets
+    "recipe": Part(identifies=False),  # the weights' hash stands for it
+    "mia": Part(),
+    # where things lie, and what a run does besides
+    "data": PLACE,
+    "weight_path": PLACE,
+    "results": Part(identifies=False, tuned=True),
+    "save": Part(identifies=False, recorded="if given"),
+    "wandb": Part(identifies=False, tuned=True),
+    "force": Part(identifies=False, tuned=True),
+    "dry_run": Part(identifies=False, tuned=True, recorded="never"),
+    "command": Part(identifies=False),
+    # what is checked against the data
+    "classes": Part(identifies=False),
+    "superclasses": Part(identifies=False),
+    "subclasses": Part(identifies=False),
+}
+# The parts that set rows of a table apart, and the flags that tune.py sets.
+ROW = tuple(name for name, part in PARTS.items() if part.of_row)
+TUNED = tuple(name for name, part in PARTS.items() if part.tuned)
+
+
+def recorded(args: argparse.Namespace) -> dict:
+    """{name: value} of the flags that a record keeps."""
+    config = {}
+    for name, value in vars(args).items():
+        when = PARTS.get(name, Part()).recorded
+        if when == "always" or (when == "if given" and value):
+            config[name] = value
+    return config
+
+
+def record_path(config: dict, hashes: dict) -> Path:
+    """Where the record of a run lies: a readable name, then a hash of all that moves its numbers.
+
+    config: a record's configuration; hashes: of the weights and the data.
+    """
+    identity = dict(hashes)
+    for name, value in config.items():
+        if PARTS.get(name, Part()).identifies:
+            identity[name] = value
     key = sha256(json.dumps(identity, sort_keys=True))[:10]
-    return Path(results) / task / f"{name}-{key}.json"
+    words = (config["net"], config["dataset"], file_name(config["forget"]), config["method"])
+    name = f"{'-'.join(words)}-seed{config['seed']}-{key}.json"
+    return Path(config["results"]) / config["task"] / name
+
+
+def goal_of(args: argparse.Namespace) -> tuple:
+    """What a run shares with the retrain that is its goal; equal for two runs with one goal."""
+    forgotten = getattr(args, "forget_class", None)
+    values = [args.task, SPELLINGS.get(forgotten, forgotten)]
+    values += [os.path.abspath(getattr(args, name)) for name in ("data", "weight_path", "results")]
+    for name, part in PARTS.items():
+        if part.of_goal:
+            values.append(getattr(args, name, None))
+    return tuple(values)

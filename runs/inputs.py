@@ -1,165 +1,165 @@
-"""What a run is given: its device, its data, the trained network, and what was computed of that network once."""
+"""What a run is given: its device, its data, the trained network, the importances of D."""
 
+import argparse
 import copy
-from contextlib import suppress
+from dataclasses import dataclass
 
 import torch
+from torch import Tensor, nn
 
 import datasets
-import metrics
 import models
-import splits
 from common.errors import UserError
 from common.files import sha256, stamp
 from learning import numerics
-from learning.images import batches
+from learning.images import ImageSet, batches
 from learning.protocol import PROTOCOLS
+from methods import Method
 from runs import checkpoints, store
-from runs.cache import kept
+from runs.cache import Cache
+from runs.tasks import TASKS
+from splits import Split
 
 
-def device(args):
+def device(args: argparse.Namespace) -> torch.device:
     """The device asked for; UserError where -gpu finds none."""
     if args.numerics == "tf32" and not args.gpu:
-        raise UserError("-numerics tf32 is a kind of GPU arithmetic; add -gpu, or leave it away")
+        raise UserError("-numerics tf32 is a kind of GPU arithmetic; add -gpu, or omit it")
     if args.dry_run:
         return torch.device("cpu")
     if args.gpu and not torch.cuda.is_available():
-        raise UserError("-gpu: no CUDA device is usable here; leave -gpu away to run on the CPU")
+        raise UserError("-gpu: no CUDA device is usable here; omit -gpu to run on the CPU")
     return torch.device("cuda" if args.gpu else "cpu")
 
 
-def load_data(args):
-    """(training set, test set) on the device, checked against the numbers of classes that the flags claim.
+def load_data(args: argparse.Namespace, cache: Cache) -> tuple[ImageSet, ImageSet]:
+    """(training set, test set) on the device.
 
-    The network that a run starts from is looked up first: its folder of images may take minutes to
-    decode.
+    UserError where the numbers of classes are not those that the flags claim, and, before images
+    are decoded, where the network that the run starts from belongs to other data.
     """
-    where, size = device(args), models.DECODE_SIZE[args.net]
     if args.weight_path:
         key = (args.weight_path, stamp(args.weight_path))
-        metadata = kept("metadata", key, lambda: checkpoints.read_metadata(args.weight_path))
-        checkpoints.check_metadata(
-            args.weight_path, metadata, {"net": args.net, "dataset": args.dataset}
-        )
+        metadata = cache.kept("metadata", key, lambda: checkpoints.read_metadata(args.weight_path))
+        expected = {"net": args.net, "dataset": args.dataset}
+        checkpoints.check_metadata(args.weight_path, metadata, expected)
+    size = models.DECODE_SIZE[args.net]
+    place = device(args)
 
     def load():
-        protocol = PROTOCOLS[args.protocol]
-        parts = datasets.load(
-            args.dataset, args.data, size=size, protocol=protocol, duplicates=args.duplicates
+        train, test = datasets.load(
+            args.dataset,
+            args.data,
+            size=size,
+            protocol=PROTOCOLS[args.protocol],
+            duplicates=args.duplicates,
         )
         if args.validation:
-            parts = datasets.parted(parts[0], parts[0].fine_labels)
-        return tuple(part.to(where) for part in parts)
+            train, test = datasets.parted(train, train.fine_labels)
+        return train.to(place), test.to(place)
 
-    key = (args.dataset, args.data, size, args.protocol, args.validation, args.duplicates, where)
-    train, test = kept("data", key, load)
-    has = {
-        "classes": len(train.classes),
-        "superclasses": len(train.classes),
-        "subclasses": len(train.fine_classes),
-    }
-    if getattr(args, "task", "") == "sub_class":  # the released sub-class script counts either
-        has["classes"] = (
-            args.classes if args.classes in (has["classes"], has["subclasses"]) else has["classes"]
-        )
-    for flag, count in has.items():
-        claimed = getattr(args, flag, None)
-        if claimed is not None and claimed != count:
-            raise UserError(f"-{flag} {claimed}: {args.dataset} has {count}; leave the flag away")
+    key = (
+        args.dataset,
+        args.data,
+        size,
+        args.protocol,
+        args.validation,
+        args.duplicates,
+        place,
+    )
+    train, test = cache.kept("data", key, load)
+    _check_counts(args, train)
     return train, test
 
 
-def trained(args, images):
-    """A copy of the trained network, its metadata, and the digest of its weights."""
-    model, metadata, weights = network(args, images)
-    return own_copy(args, model), metadata, weights
+def _check_counts(args, train):
+    """UserError where a flag claims another number of classes than the data have."""
+    counts = {
+        "classes": {len(train.classes)},
+        "superclasses": {len(train.classes)},
+        "subclasses": {len(train.fine_classes)},
+    }
+    task = TASKS.get(getattr(args, "task", None))
+    if task is not None and task.counts_either:
+        counts["classes"].add(len(train.fine_classes))
+    for flag, allowed in counts.items():
+        claimed = getattr(args, flag, None)
+        if claimed is not None and claimed not in allowed:
+            count = min(allowed)
+            raise UserError(f"-{flag} {claimed}: {args.dataset} has {count}; omit the flag")
 
 
-def own_copy(args, model):
-    """A copy of a network that a run may change; it computes in the run's arithmetic."""
-    model = copy.deepcopy(model)
-    numerics.compute_in(model, args.numerics)
-    return model
+@dataclass(frozen=True, eq=False)
+class Network:
+    """A trained network, which several runs may share: nobody changes it."""
+
+    model: nn.Module  # on the CPU
+    metadata: dict  # of its checkpoint; {} for a .pth file
+    weights_hash: str
+
+    def copy(self, args: argparse.Namespace) -> nn.Module:
+        """A copy that a run may change, on its device and in its arithmetic."""
+        model = copy.deepcopy(self.model)
+        numerics.compute_in(model, args.numerics)
+        return model.to(device(args))
 
 
-def network(args, images):
-    """The trained network, which other runs share and nobody may change, its metadata, and the digest of its weights."""
+def network(args: argparse.Namespace, train: ImageSet, cache: Cache) -> Network:
+    """The network at -weight_path, trained on `train`."""
     pytorch_init = PROTOCOLS[args.protocol].initial_weights_are_pytorchs
+
+    def load():
+        return Network(
+            *checkpoints.load(args.weight_path, args.net, train, pytorch_init=pytorch_init)
+        )
+
     key = (
         args.weight_path,
         stamp(args.weight_path),
         args.net,
-        images.name,
-        images.classes,
-        images.digest,
+        train.name,
+        train.classes,
+        train.digest,
         pytorch_init,
     )
-
-    def load():
-        return checkpoints.load(args.weight_path, args.net, images, pytorch_init=pytorch_init)
-
-    return kept("network", key, load)
+    return cache.kept("network", key, load)
 
 
-def full_importance(args, model, weights, split, takes):
-    """(I_D of the network, seconds that computing it took): computed the first time, kept beside the checkpoint.
-
-    takes: the parameters of the method's signature, of which `measure` says which importance it is.
-    """
+def full_importance(
+    args: argparse.Namespace,
+    model: nn.Module,
+    weights_hash: str,
+    split: Split,
+    method: Method,
+    cache: Cache,
+) -> tuple[dict[str, Tensor], float]:
+    """(I_D on the device, seconds that computing it took) of the trained network for a method."""
+    place = device(args)
     identity = {
-        "weights": weights,
+        "weights": weights_hash,
         "data": split.full.digest,
         "numerics": args.numerics,
-        "device": device(args).type,
+        "device": place.type,
     }
-    dials = {"measure": takes["measure"].default, "per_sample": args.importance == "sample"}
+    per_sample = args.importance == "sample"
 
-    def stored():
-        requests = [
-            batches(full, model, args.b) for full in (split.full, *_others_read_full(args, split))
-        ]
+    def load():
         values, seconds = store.importance(
-            model, requests, args.weight_path, identity=identity, train=split.train, **dials
+            model,
+            batches(split.full, model, args.b, what="I_D"),
+            args.weight_path,
+            identity=identity,
+            measure=method.measure,
+            per_sample=per_sample,
         )
-        return {name: value.to(device(args)) for name, value in values.items()}, seconds
+        return {name: value.to(place) for name, value in values.items()}, seconds
 
     key = (
         str(args.weight_path),
         *identity.values(),
-        *dials.values(),
+        method.measure,
+        per_sample,
         args.b,
         sha256(split.full.index),
     )
-    return kept("I_D", key, stored)
-
-
-def _others_read_full(args, split):
-    """D in the orders of the classes named by -together, where it depends on the class at all."""
-    if (
-        args.protocol != "released"
-        or args.importance == "sample"
-        or args.task not in ("full_class", "sub_class")
-    ):
-        return
-    parted = splits.split_class if args.task == "full_class" else splits.split_sub_class
-    for name in args.together:
-        with suppress(UserError):  # a class that there is not: its own run says so
-            yield parted(split.train, split.test, name, protocol=PROTOCOLS["released"]).full
-
-
-def original_logits(args, model, weights, images, what):
-    """The trained network's logits [N, C] on all images of a set, computed the first time, kept beside the checkpoint."""
-    identity = {
-        "weights": weights,
-        "data": images.digest,
-        "numerics": args.numerics,
-        "device": device(args).type,
-    }
-
-    def stored():
-        return store.logits(
-            args.weight_path, what, identity, lambda: metrics.logits_of(model, images, what)
-        ).to(device(args))
-
-    return kept(f"{what} logits", (str(args.weight_path), *identity.values()), stored)
+    return cache.kept("I_D", key, load)

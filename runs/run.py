@@ -1,315 +1,176 @@
-"""What every forgetting run shares: its data and network, its method's settings, the stopwatch, the record it leaves."""
+"""One run: what is asked for, whether it was done before, what it starts from, what it leaves.
 
-import inspect
-import os
+The scripts go through it in this order:
+
+    request = ask(...)                  the configuration, the hashes, the record's path
+    with once(request) as record:       the record, where the same run was made before
+        run = load(request)             the network and the method's settings
+        model = METHODS[...].unlearn    the script's own lines
+        scores = score(run, model)
+        finish(run, model, scores, ...) the record
+"""
+
+import argparse
 import time
 import warnings
-from collections.abc import Callable
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
-from functools import partial
-from pathlib import Path
+from dataclasses import dataclass
 from types import SimpleNamespace
 
 import torch
+from torch import nn
 
 import metrics
 import models
-import splits
-from common.errors import UserError
-from common.files import Claim, check_writable, sha256
+from common import files
+from common.files import check_writable, sha256
 from learning import duplicates
-from learning.images import batches
-from learning.protocol import PROTOCOLS
-from learning.recipes import recipe
-from learning.training import trains_alone
-from methods import METHODS
-from runs import checkpoints, environment, inputs, records, wandb_mirror
-from runs.identity import NOT_RECORDED, ONLY_WHERE_USED, record_path
+from learning.protocol import PROTOCOLS, Protocol
+from methods import GOAL, ORIGINAL
+from runs import environment, inputs, records, saving, wandb_mirror
+from runs.request import Request, scoring
+from splits import Split
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Run:
-    """All that a run needs between its flags and its record.
+    """A run that is about to forget."""
 
-    No model: there is nothing to do, since the run was done before (then `record` holds what it
-    left) or -dry_run asks.
+    request: Request
+    split: Split
+    model: nn.Module  # a copy of the trained network, which the method may change
+    untrained: nn.Module  # a network that has learned nothing, for ZRF
+    settings: dict  # the method's keyword arguments
+    notes: dict  # what the method and the scores leave for the record
+    full_importance_seconds: float | None  # None: the method takes no I_D from the store
+
+
+# ---- whether it was done before ----
+
+
+@contextmanager
+def once(request: Request):
+    """Yields the record, where the same run was made before; else None: it is to be made here.
+
+    No other process makes it meanwhile. -dry_run only looks.
     """
-
-    config: dict
-    path: Path
-    split: splits.Split
-    model: torch.nn.Module | None = None
-    untrained: torch.nn.Module | None = None
-    settings: dict | None = None
-    notes: dict | None = None
-    hashes: dict | None = None
-    metadata: dict | None = None  # of the network that the run starts from
-    original: dict | None = (
-        None  # percent: "d_r" and "d_f" of that network; None for the baseline itself
-    )
-    retrain_path: Path | None = None  # of the record that is the goal
-    original_logits: Callable | None = (
-        None  # (set, its name) -> the logits of the network before it forgets
-    )
-    claimed: Claim | None = None  # keeps other processes from the same run
-    record: dict | None = None
+    if request.args.dry_run:
+        record = _look(request)
+        if record is None:
+            print(f"to run: {request.path}")
+        yield record
+        return
+    waits = not request.cache.serves_many_runs
+    with files.once(request.path, lambda: _look(request), waits=waits) as record:
+        yield record
 
 
-def prepare(args, split, ALPHA, LAMBDA):
-    """The trained network and the method's settings; or the record, where the same run has left one before."""
-    protocol = PROTOCOLS[args.protocol]
-    model, metadata, weights = inputs.network(args, split.train)
-    split = splits.after_forgetting(split, metadata.get("forgotten", []))
-    takes = inspect.signature(METHODS[args.method]).parameters
-    learned_by = metadata.get("recipe") or recipe(args.net, args.dataset)
-    values = METHODS[args.method].values_in_effect(args.set, model, split, args.b)
-    if METHODS[args.method].check:
-        METHODS[args.method].check(model, split, protocol=protocol, **values)
-    usual = METHODS[args.method].values_in_effect({}, model, split, args.b)
-    config = _configuration(args, split, metadata, takes, ALPHA, LAMBDA)
-    config["set"] = {name: value for name, value in args.set.items() if value != usual[name]}
-    config["hyperparameters"] = _in_effect(args.method, values, learned_by, protocol)
-    config["recipe"] = learned_by
-    hashes = {
-        "weights_hash": weights,
-        "data_hash": split.full.digest,
-        "test_hash": split.retain_test.digest,
-        "forget_hash": sha256(split.forget.index.cpu().sort().values),
-    }
-    path = record_path(config, hashes)
-    if found := _found(args, path):
-        return Run(config, path, split, record=found)
-    _check_zrf(args, model, split)
-    if args.dry_run:
-        print(f"to run: {path}")
-        return Run(config, path, split)
-    check_writable(path.parent)
+def _look(request):
+    """The record of an earlier run; None where -force or a missing network asks for another."""
+    args, path = request.args, request.path
+    record = None if args.force else records.read(path)
+    if record is None:
+        return None
+    if args.save and not saving.is_saved(args.save, path):
+        print(f"done before: {path}, but its network is not in {args.save}: it is run again")
+        return None
+    print(f"{records.readable(record)}\n  done before: {path} (-force runs it again)")
+    return record
+
+
+# ---- what it starts from ----
+
+
+def load(request: Request) -> Run:
+    """The network to forget with, and the method's settings. From here on a run costs time."""
+    args, split = request.args, request.split
+    check_writable(request.path.parent)
     if args.save:
-        _check_saved(args, path)
-    claimed = Claim(path)
-    if found := _found(args, path):  # by the process that was waited for
-        claimed.end()
-        return Run(config, path, split, record=found)
-    model = inputs.own_copy(
-        args, model
-    )  # copied only now: a sweep looks at many runs that are done before
-    model.to(inputs.device(args))
-    notes = {"selected": None, "full_importance": None, **_identical_images(split, metadata)}
+        saving.check(request)
+    model = request.network.copy(args)
     untrained = untrained_for(args, model)
-    offered = {
-        "alpha": config["alpha"],
-        "lam": config["lambda"],
-        "batch_size": args.b,
-        "notes": notes,
-        "untrained": untrained,
-        "per_sample": args.importance == "sample",
-        "protocol": protocol,
-        "recipe": learned_by,
-    }
-    settings = {name: value for name, value in (offered | values).items() if name in takes}
-    if "full_importance" in takes and values.get("denominator", "D") == "D":
-        settings["full_importance"], notes["full_importance"] = inputs.full_importance(
-            args, model, weights, split, takes
-        )
-    original_logits = partial(inputs.original_logits, args, model, weights)
-    original = None
-    if args.method != "baseline":
-        baseline_path = _path_of_another("baseline", config, hashes, model, split, learned_by)
-        original = _original_scores(args, model, original_logits, split, baseline_path)
-    retrain_path = _path_of_another("retrain", config, hashes, model, split, learned_by)
+    notes = {"selected": None, **_identical_images(split), **_forgotten_before(request)}
+    settings, seconds = _settings(request, model, untrained, notes)
     _seed("unlearning", args.seed)
     return Run(
-        config=config,
-        path=path,
+        request=request,
         split=split,
         model=model,
         untrained=untrained,
         settings=settings,
         notes=notes,
-        hashes=hashes,
-        metadata=metadata,
-        original=original,
-        retrain_path=retrain_path,
-        original_logits=original_logits,
-        claimed=claimed,
+        full_importance_seconds=seconds,
     )
 
 
-def _configuration(args, split, metadata, takes, ALPHA, LAMBDA):
-    """The flags as the record keeps them, with what they leave to the tables, the checkpoint and the split."""
-    config = {
-        name: value
-        for name, value in vars(args).items()
-        if name not in NOT_RECORDED and (value or name not in ONLY_WHERE_USED)
+def _settings(request, model, untrained, notes):
+    """(the method's keyword arguments, seconds that I_D took or None)."""
+    args, method = request.args, request.method
+    offers = {
+        "alpha": request.config["alpha"],
+        "lam": request.config["lambda"],
+        "batch_size": args.b,
+        "notes": notes,
+        "untrained": untrained,
+        "per_sample": args.importance == "sample",
+        "protocol": request.protocol,
+        "recipe": request.recipe,
+        **request.hyperparameters,
     }
-    config["forget"] = _forgotten(args, split)
-    config["train_seed"] = metadata.get("seed", args.train_seed)
-    config["train_numerics"] = metadata.get("recipe", {}).get("numerics", "fp32")
-    config["alpha"] = _dial_or_none(args, "alpha", ALPHA, "alpha" in takes)
-    config["lambda"] = _dial_or_none(args, "lambda", LAMBDA, "lam" in takes)
-    if "per_sample" not in takes:
-        config["importance"] = None
-    config["departures"] = [
-        name for name, released in asdict(PROTOCOLS[args.protocol]).items() if released
-    ]
-    config["mia"] = dict(metrics.MIA_FIT)
-    return config
+    settings = {name: value for name, value in offers.items() if method.takes(name)}
+    if method.measure is None or request.hyperparameters.get("denominator", "D") != "D":
+        return settings, None
+    settings["full_importance"], seconds = inputs.full_importance(
+        args, model, request.network.weights_hash, request.split, method, request.cache
+    )
+    return settings, seconds
 
 
-def _in_effect(method, values, learned_by, protocol):
-    """Every hyper-parameter of a method as the record has it: its values, its optimiser's, for retrain the recipe's."""
-    if method == "retrain":
-        values = retrain.in_effect(learned_by, values["batch_size"], protocol)
-    return {**values, **OPTIMIZERS[method]}
-
-
-def _dial_or_none(args, flag, table, taken):
-    """alpha or lambda of a method that takes it; None, and a word where the flag was given, of another."""
-    if taken:
-        return dial(args, flag, table)
-    if getattr(args, flag) is not None:
-        print(f"-{flag} does nothing for {args.method}")
-    return None
-
-
-def dial(args, flag, table):
-    """The value of -alpha or -lambda: the flag's, else the data set's row of the script's table, else the network's."""
-    value, rows = getattr(args, flag), table[args.method]
-    if value is None:
-        value = rows.get(args.dataset, rows.get(args.net))
-    if value is None:
-        raise UserError(
-            f"there is no published {flag} for {args.method} on {args.net}, {args.dataset}; give one with -{flag}"
-        )
-    if not 0 <= value < float("inf"):
-        raise UserError(f"-{flag} {value}: it must be a number of at least 0")
-    return float(value)
-
-
-def _forgotten(args, split):
-    """What is to be forgotten, in the record's words."""
-    if args.task == "random":
-        return str(args.forget_perc)
-    if args.task == "corrupted":
-        return f"{args.corrupt_count} {args.corruption} known {args.known_share:g}"
-    if split.forgets_whole_class:
-        return split.full.classes[split.forget_class]
-    return split.full.fine_classes[int(split.forget.fine_labels[0])]
-
-
-def _identical_images(split, metadata):
-    """What the record says of identical images and of what the network had forgotten before; warns where it matters."""
-    found = duplicates.counts(split.train, split.test)
-    found["forgotten_among_retained"] = 0
-    if split.attacked_class is None:  # with a trigger on it an image is another than its copy
-        found["forgotten_among_retained"] = duplicates.copies_among(split.forget, split.retain)
-    if found["forgotten_among_retained"]:
-        warnings.warn(
-            f"{found['forgotten_among_retained']} of the {len(split.forget)} forgotten images have an identical copy among "
-            "the retained ones: they cannot be forgotten",
-            stacklevel=2,
-        )
-    before = []
-    for entry in metadata.get("forgotten", []):
-        before.append({name: entry[name] for name in ("task", "forget", "method", "record")})
-    return {"duplicates": found, "forgotten_before": before}
-
-
-def untrained_for(args, model):
-    """The network that has learned nothing against which ZRF is measured, drawn by the run's seed."""
+def untrained_for(args: argparse.Namespace, model: nn.Module) -> nn.Module:
+    """The network that has learned nothing, against which ZRF is measured; drawn by the seed."""
     _seed("untrained", args.seed)
-    return models.untrained(
-        model, pretrained_vit=PROTOCOLS[args.protocol].untrained_vit_is_pretrained
-    )
-
-
-def _check_zrf(args, model, split):
-    """UserError where ZRF as released, by each batch's own statistics, would meet a batch of one image."""
-    protocol = PROTOCOLS[args.protocol]
-    if args.method == "bad_teacher" and protocol.bad_teacher_zrf_in_eval_mode:
-        return
-    scored = batches(split.forget_test, model, args.b)
-    if (
-        protocol.zrf_by_elementwise_kl
-        and scored.leaves_one
-        and not trains_alone(model, scored.size)
-    ):
-        raise UserError(
-            f"-b {args.b} leaves a batch of one image, of which BatchNorm cannot take ZRF as released; "
-            "take another, or forget more images"
-        )
-
-
-def _check_saved(args, path):
-    """UserError where -save would replace a file that this very run has not made."""
-    check_writable(Path(args.save).absolute().parent)
-    if os.path.lexists(args.save) and not args.force and not _is_saved(args, path):
-        raise UserError(
-            f"-save {args.save} is there and not this run's; name another file or replace it with -force"
-        )
-
-
-def _is_saved(args, path):
-    """Whether the file of -save holds the network of the record at `path`."""
-    return os.path.exists(args.save) and checkpoints.read_metadata(args.save).get(
-        "record"
-    ) == os.path.abspath(path)
-
-
-def _original_scores(args, model, original_logits, split, baseline_path):
-    """D_r and D_f of the network before it forgets, in percent: the baseline's where that was run, else measured."""
-    baseline = records.read(baseline_path)
-    if baseline:
-        return {"d_r": baseline["scores"]["RetainTestAcc"], "d_f": baseline["scores"]["Df"]}
-    protocol = PROTOCOLS[args.protocol]
-    test_logits = original_logits(split.test, "test")
-    if split.attacked_class is not None:
-        forget_logits = original_logits(split.forget_test, "triggered")
-    elif split.forget_test_from == "test":
-        forget_logits = metrics.picked(test_logits, split.test, split.forget_test)
-    else:
-        forget_logits = metrics.logits_of(model, split.forget_test)
-    return {
-        "d_r": metrics.retain_accuracy(test_logits, split, args.b, protocol),
-        "d_f": metrics.share_right(forget_logits, split.forget_test.labels, args.b, protocol),
-    }
-
-
-def _found(args, path):
-    """The record that an earlier run has left, where neither -force nor a network still to be saved asks for another."""
-    found = None if args.force else records.read(path)
-    if found and args.save and not _is_saved(args, path):
-        print(f"done before: {path}, but its network is not in {args.save}: it is run again")
-        return None
-    if found:
-        print(records.readable(found) + f"\n  done before: {path} (-force runs it again)")
-    return found
+    pretrained_vit = PROTOCOLS[args.protocol].untrained_vit_is_pretrained
+    return models.untrained(model, pretrained_vit=pretrained_vit)
 
 
 def _seed(role, seed):
-    """A stream of random numbers for each role: else retrain would start from pre-training's own initial weights."""
+    """Start a stream of random numbers for each role.
+
+    With one stream for all, retrain would start from pre-training's own initial weights.
+    """
     torch.manual_seed(int(sha256(f"{role} {seed}")[:12], 16))
 
 
-def _path_of_another(method, config, hashes, model, split, learned_by):
-    """Where the record of the same run by a method without dials lies: the baseline, or retrain."""
-    values = METHODS[method].values_in_effect({}, model, split, config["b"])
-    other = {
-        **config,
-        "method": method,
-        "alpha": None,
-        "lambda": None,
-        "importance": None,
-        "hyperparameters": _in_effect(method, values, learned_by, PROTOCOLS[config["protocol"]]),
-    }
-    return record_path(other, hashes)
+def _identical_images(split):
+    """What the record says of identical images; a warning where they cannot be forgotten."""
+    counts = duplicates.counts(split.train, split.test)
+    copies = 0
+    if split.attacked_class is None:  # with a trigger on it, an image differs from its copy
+        copies = duplicates.copies_among(split.forget, split.retain)
+    if copies:
+        warnings.warn(
+            f"{copies} of the {len(split.forget)} forgotten images have an identical copy among "
+            "the retained ones: they cannot be forgotten",
+            stacklevel=2,
+        )
+    return {"duplicates": {**counts, "forgotten_among_retained": copies}}
+
+
+def _forgotten_before(request):
+    """What the record says of what the network had forgotten before."""
+    earlier = []
+    for entry in request.network.metadata.get("forgotten", []):
+        earlier.append({name: entry[name] for name in ("task", "forget", "method", "record")})
+    return {"forgotten_before": earlier}
+
+
+# ---- how well, and at what price ----
 
 
 @contextmanager
 def stopwatch():
     """Wall seconds of what happens inside, the GPU's work included, in `.seconds`."""
-    watch = SimpleNamespace(seconds=None)
+    watch = SimpleNamespace(seconds=0.0)
     _synchronize()
     start = time.perf_counter()
     yield watch
@@ -322,132 +183,131 @@ def _synchronize():
         torch.cuda.synchronize()
 
 
-def score(run, model):
-    """The scores of a network after unlearning, by the run's protocol; of the original network the logits are kept."""
-    logits_of = (
-        run.original_logits
-        if run.config["method"] == "baseline"
-        else partial(metrics.logits_of, model)
+def score(run: Run, model: nn.Module) -> dict:
+    """{score: value} of the network after unlearning, by the run's protocol."""
+    args = run.request.args
+    options = scoring(args.method, run.request.protocol)
+    return score_network(
+        model, run.untrained, run.split, args.b, run.request.protocol, options, run.notes
     )
-    return scores_of(logits_of, run.untrained, run.split, run.config, run.notes)
 
 
-def scores_of(logits_of, untrained, split, config, notes):
-    """{score: value} by metrics.score, and into `notes` what else the outputs say.
+def score_network(
+    model: nn.Module,
+    untrained: nn.Module,
+    split: Split,
+    batch_size: int,
+    protocol: Protocol,
+    options: dict,
+    notes: dict,
+) -> dict:
+    """{score: value} by metrics.score; what else the outputs say goes into `notes`.
 
-    logits_of: (images, name) -> logits [N, C]; config: method, protocol and b of a record's
-    configuration.
+    options: as `scoring` gives them.
     """
-    protocol, method = PROTOCOLS[config["protocol"]], config["method"]
-    train_logits = logits_of(split.train, "training")
-    test_logits = logits_of(split.test, "test")
+    train_logits = metrics.logits_of(model, split.train, "training")  # [N, C]
+    test_logits = metrics.logits_of(model, split.test, "test")
     triggered_logits = None
-    if split.attacked_class is not None:
-        triggered_logits = logits_of(split.forget_test, "triggered")
-    right = metrics.class_accuracy(test_logits, split.test.labels, split.num_classes)
-    notes["class_accuracy"] = dict(zip(split.test.classes, right, strict=True))
-    by_method = METHODS[method].scoring(protocol) if METHODS[method].scoring else {}
+    if split.forget_test_from == "triggered":
+        triggered_logits = metrics.logits_of(model, split.forget_test, "triggered")
+    accuracies = metrics.class_accuracy(test_logits, split.test.labels, split.num_classes)
+    notes["class_accuracy"] = dict(zip(split.test.classes, accuracies, strict=True))
     return metrics.score(
         train_logits,
         test_logits,
         untrained,
         split,
-        batch_size=config["b"],
+        batch_size=batch_size,
         protocol=protocol,
         notes=notes,
         triggered_logits=triggered_logits,
-        **by_method,
+        **options,
     )
 
 
-def finish(run, model, scores, forgetting, evaluation):
-    """Keep the network where -save asks for it; write, mirror and show the record of a run; returns it."""
-    notes, config = dict(run.notes), dict(run.config)
-    seconds = {
-        "method": forgetting.seconds,
-        "evaluation": evaluation.seconds,
-        "full_importance": notes.pop("full_importance"),
-    }
-    retrained = records.read(run.retrain_path)
-    goal = retrained["scores"]["Df"] if retrained else None
-    original_d_r = run.original["d_r"] if run.original else None
-    original_d_f = run.original["d_f"] if run.original else None
+# ---- what it leaves ----
+
+
+def finish(run: Run, model: nn.Module, scores: dict, method_seconds, evaluation_seconds) -> dict:
+    """Keep the network where -save asks for it; write, mirror and show the record; returns it.
+
+    method_seconds, evaluation_seconds: of the wall.
+    """
+    request = run.request
+    config = dict(request.config)
+    command = config.pop("command")
+    original = _original_scores(request)
+    retrained = records.read(request.path_by(GOAL))
+    goal_d_f = retrained["scores"]["Df"] if retrained else None
     record = {
         "task": config["task"],
-        "command": config.pop("command"),
+        "command": command,
         "config": config,
         "scores": scores,
-        "collapse": records.collapse(config["task"], scores, original_d_r, goal),
-        "unchanged": records.unchanged(config["method"], scores, original_d_f, goal),
-        "seconds": seconds,
+        "collapse": records.collapse(config["task"], scores, original["d_r"], goal_d_f),
+        "unchanged": records.unchanged(config["method"], scores, original["d_f"], goal_d_f),
+        "seconds": {
+            "method": method_seconds,
+            "evaluation": evaluation_seconds,
+            "full_importance": run.full_importance_seconds,
+        },
         "sizes": {"D": len(run.split.full), "D_f": len(run.split.forget)},
-        **notes,
-        **run.hashes,
+        **run.notes,
+        **request.hashes,
         "versions": environment.versions(),
         "commit": environment.commit(),
         "device": environment.device(config["gpu"]),
         "date": environment.today(),
     }
     try:
-        if config.get("save"):
-            save(run, model, record)
-        records.write(run.path, record)
+        if request.args.save:
+            saving.save(request, model, record)
+        records.write(request.path, record)
     finally:  # what could not be kept is at least seen
         print(records.readable(record))
-    run.claimed.end()
-    print(f"  record: {run.path}")
-    if config.get("save"):
-        print(f"  network: {config['save']}")
+    print(f"  record: {request.path}")
+    if request.args.save:
+        print(f"  network: {request.args.save}")
     wandb_mirror.log(record, config["wandb"])
     return record
 
 
-def save(run, model, record):
-    """Write the unlearned network: its metadata are the original's, with what was forgotten, how, and the record's path."""
-    config, train = run.config, run.split.train
-    as_trained = {
-        "net": config["net"],
-        "dataset": config["dataset"],
-        "classes": list(train.classes),
-        "data_hash": train.digest,
-        "seed": config["train_seed"],
-        "recipe": config["recipe"],
-        "protocol": config["protocol"],
+def _original_scores(request):
+    """{"d_r", "d_f"} of the network before it forgets, in percent; None of the original itself.
+
+    Those of its record, where it was run; else they are measured.
+    """
+    if request.method.is_original:
+        return {"d_r": None, "d_f": None}
+    record = records.read(request.path_by(ORIGINAL))
+    if record:
+        return {"d_r": record["scores"]["RetainTestAcc"], "d_f": record["scores"]["Df"]}
+    args, split = request.args, request.split
+    key = (
+        *request.hashes.values(),
+        args.task,
+        request.config["forget"],
+        args.seed,
+        args.b,
+        args.protocol,
+        args.numerics,
+    )
+
+    def measure():
+        return _accuracies(request.network.copy(args), split, args.b, request.protocol)
+
+    return request.cache.kept("original", key, measure)
+
+
+def _accuracies(model, split, batch_size, protocol):
+    """{"d_r", "d_f"} of a network, in percent."""
+    test_logits = metrics.logits_of(model, split.test, "test")  # [N, C]
+    if split.forget_test_from == "test":
+        forget_logits = metrics.picked(test_logits, split.test, split.forget_test)
+    else:
+        forget_logits = metrics.logits_of(model, split.forget_test, "D_f")
+    labels = split.forget_test.labels
+    return {
+        "d_r": metrics.retain_accuracy(test_logits, split, batch_size, protocol),
+        "d_f": metrics.share_right(forget_logits, labels, batch_size, protocol),
     }
-    before = run.metadata.get("forgotten", [])
-    labels, label = None, None
-    if run.split.forget_class is not None:
-        labels = "labels" if run.split.forgets_whole_class else "fine_labels"
-        label = int(getattr(run.split.forget, labels)[0])
-    this = {
-        "task": config["task"],
-        "forget": config["forget"],
-        "method": config["method"],
-        "record": os.path.abspath(run.path),
-        "labels": labels,
-        "label": label,
-        "images": run.split.forget.index.cpu().sort().values.tolist(),
-    }
-    forgotten = before if config["method"] == "baseline" else [*before, this]
-    metadata = {
-        **as_trained,
-        **run.metadata,
-        "accuracy": record["scores"]["TestAcc"],
-        "checkpoint": {
-            "path": os.path.abspath(config["weight_path"]),
-            "weights_hash": run.hashes["weights_hash"],
-        },
-        "forgotten_before": before,
-        "forgotten": forgotten,
-        "method": config["method"],
-        "hyperparameters": {
-            **config["hyperparameters"],
-            "alpha": config["alpha"],
-            "lambda": config["lambda"],
-        },
-        "record": os.path.abspath(run.path),
-        "command": record["command"],
-        "commit": environment.commit(),
-        "versions": environment.versions(),
-    }
-    checkpoints.save(model, config["save"], metadata)
