@@ -1,6 +1,7 @@
 """Score a network again that a forget script has kept with -save.
 
-    python forget_full_class_main.py -net ResNet18Slim -dataset Digits -forget_class 0 -method ssd -save net.safetensors
+    python forget_full_class_main.py -net ResNet18Slim -dataset Digits -forget_class 0 \\
+        -method ssd -save net.safetensors
     python score.py net.safetensors
 
 loads the data that the network's file names, scores the network as the script did, and compares
@@ -10,34 +11,39 @@ Exit code 1 where they do not.
 
 import common.threads  # noqa: F401 (before torch)
 
+import argparse
 import importlib
 import shlex
 import sys
-from functools import partial
 from pathlib import Path
 
-import metrics
-import splits
-from common.console import parser, run_script
+from common import console
+from common.console import run_script
 from common.errors import UserError
+from learning.protocol import PROTOCOLS
 from runs import checkpoints, flags, inputs, records
-from runs import run as experiment
+from runs.cache import Cache
+from runs.request import scoring
+from runs.run import score_network, untrained_for
+from runs.tasks import TASKS
+from splits import after_forgetting
 
 
 def main(argv=None):
-    own = arguments(argv)
+    given = arguments(argv)
+    cache = Cache()
     # 1. Which run has made this network.
-    metadata = checkpoints.read_metadata(own.network)
-    args, script = run_of(metadata, own)
-    split = script.split_of(args)
-    model, _, _ = inputs.trained(args, split.train)
-    split = splits.after_forgetting(split, metadata["forgotten_before"])
+    metadata = checkpoints.read_metadata(given.network)
+    args = run_of(metadata, given)
+    script = importlib.import_module(TASKS[args.task].script)
+    split = script.split_of(args, cache)
+    model = inputs.network(args, split.train, cache).copy(args)
+    split = after_forgetting(split, metadata["forgotten_before"])
     # 2. Score it as that run did.
-    device = inputs.device(args)
-    model.to(device)
-    untrained = experiment.untrained_for(args, model)
-    config = {"method": metadata["method"], "protocol": args.protocol, "b": args.b}
-    scores = experiment.scores_of(partial(metrics.logits_of, model), untrained, split, config, {})
+    protocol = PROTOCOLS[args.protocol]
+    untrained = untrained_for(args, model)
+    options = scoring(metadata["method"], protocol)
+    scores = score_network(model, untrained, split, args.b, protocol, options, notes={})
     # 3. Compare with the record.
     record = records.read(metadata["record"])
     show(scores, record, metadata)
@@ -46,44 +52,39 @@ def main(argv=None):
     return scores
 
 
-def arguments(argv):
-    own = parser(__doc__)
-    own.add_argument("network", help="the file that -save named")
-    own.add_argument(
+def arguments(argv) -> argparse.Namespace:
+    """The flags, read."""
+    parser = console.parser(__doc__)
+    parser.add_argument("network", help="the file that -save named")
+    parser.add_argument(
         "-data", metavar="DIR", help="where data sets lie, if not where the script found them"
     )
-    own.add_argument("-gpu", action="store_true", help="use the GPU")
-    return own.parse_args(argv)
+    parser.add_argument("-gpu", action="store_true", help="use the GPU")
+    return parser.parse_args(argv)
 
 
-def run_of(metadata, own):
-    """(the flags of the run that has made the network, with it as their checkpoint; the script's module)."""
+def run_of(metadata, given) -> argparse.Namespace:
+    """The flags of the run that has made the network, with the network as their checkpoint."""
     if "command" not in metadata or "forgotten_before" not in metadata:
         raise UserError(
-            f"{own.network} is no network that a forget script has kept; name a file that -save made"
+            f"{given.network} is no network that a forget script has kept; "
+            "name a file that -save made"
         )
     _, script, *argv = shlex.split(metadata["command"])
-    argv += [
-        "-weight_path",
-        own.network,
-        "-wandb",
-        "disabled",
-        "-save",
-        "",
-    ]  # of two the last counts
-    if own.data:
-        argv += ["-data", own.data]
-    if own.gpu:
+    # Of a flag that is given twice the last one counts.
+    argv += ["-weight_path", given.network, "-wandb", "disabled", "-save", ""]
+    if given.data:
+        argv += ["-data", given.data]
+    if given.gpu:
         argv.append("-gpu")
-    name = Path(script).stem
-    task = name.removeprefix("forget_").removesuffix("_main")
+    (task,) = [task for task in TASKS.values() if task.script == Path(script).stem]
     args = flags.arguments("", task, argv)
-    args.gpu = own.gpu
-    return args, importlib.import_module(name)
+    args.gpu = given.gpu
+    return args
 
 
 def show(scores, record, metadata):
-    """Print each score beside the record's."""
+    """Print each score next to the record's."""
     forgotten = [entry["forget"] for entry in metadata["forgotten"]]
     print(f"{metadata['method']}, forgotten: {', '.join(forgotten) or 'nothing'}")
     if record is None:
@@ -93,8 +94,10 @@ def show(scores, record, metadata):
         return
     for name, value in scores.items():
         print(f"  {name:14} {value!r:20} record: {record['scores'][name]!r}")
-    equal = record["scores"] == scores
-    print("equal to the record" if equal else f"NOT equal to the record {metadata['record']}")
+    if record["scores"] == scores:
+        print("equal to the record")
+    else:
+        print(f"NOT equal to the record {metadata['record']}")
 
 
 if __name__ == "__main__":

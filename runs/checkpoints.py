@@ -7,155 +7,190 @@ from pathlib import Path
 import safetensors
 import safetensors.torch
 import torch
+from torch import Tensor, nn
 
 from common.errors import UserError
 from common.files import sha256, write_whole
+from learning.images import ImageSet
 from models import NETS, ViT
 
 
-def checkpoint_path(net, dataset, seed, protocol="paper", variant=""):
-    """Where pre-training leaves its checkpoint unless told otherwise; variant: of the data, as flags.variant() names it."""
-    ends = "".join(f"-{end}" for end in (variant, "" if protocol == "paper" else protocol) if end)
-    return Path("checkpoints") / f"{net}-{dataset}-seed{seed}{ends}.safetensors"
+def checkpoint_path(
+    net: str, dataset: str, seed: int, protocol: str = "paper", variant: str = ""
+) -> Path:
+    """Where pre-training leaves its checkpoint unless it is told otherwise.
+
+    variant: what was done to the training data, as a word.
+    """
+    words = [net, dataset, f"seed{seed}"]
+    if variant:
+        words.append(variant)
+    if protocol != "paper":
+        words.append(protocol)
+    return Path("checkpoints") / f"{'-'.join(words)}.safetensors"
 
 
-def save(model, path, metadata):
-    """Write the weights with `metadata` (net, dataset, classes, data_hash, seed, recipe, accuracy, commit) beside them."""
-    tensors = {
-        name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()
-    }
-    data = safetensors.torch.save(
-        tensors, {name: json.dumps(value) for name, value in metadata.items()}
-    )
-    write_whole(path, data)
+def save(model: nn.Module, path, metadata: dict):
+    """Write the weights, with `metadata` as JSON in the same file.
+
+    metadata: net, dataset, classes, data_hash, seed, recipe, accuracy, commit, ...
+    """
+    tensors = {}
+    for name, tensor in model.state_dict().items():
+        tensors[name] = tensor.detach().cpu().contiguous()
+    texts = {name: json.dumps(value) for name, value in metadata.items()}
+    write_whole(path, safetensors.torch.save(tensors, texts))
 
 
-def read_metadata(path):
-    """The dict that `save` was given; {} for a .pth state dict. UserError where there is no readable checkpoint."""
+def read_metadata(path) -> dict:
+    """The dict that `save` was given; {} for a .pth state dict.
+
+    UserError where there is no readable checkpoint.
+    """
     if not os.path.isfile(path):
         raise UserError(
-            f"no checkpoint at {path}; make one with pretrain_model.py or name another with -weight_path"
+            f"no checkpoint at {path}; make one with pretrain_model.py or name another with "
+            "-weight_path"
         )
     if Path(path).suffix != ".safetensors":
         return {}
     try:
         with safetensors.safe_open(path, framework="pt") as file:
-            return {name: json.loads(value) for name, value in (file.metadata() or {}).items()}
+            texts = file.metadata() or {}
+        return {name: json.loads(text) for name, text in texts.items()}
     except (safetensors.SafetensorError, json.JSONDecodeError, OSError) as error:
         raise UserError(
             f"{path} is no readable checkpoint ({error}); pre-train again or name another"
         ) from error
 
 
-def check_metadata(path, metadata, expected, hint=""):
-    """UserError where a checkpoint's metadata differ from the expected {name: value}; {} (a .pth) says nothing."""
+def check_metadata(path, metadata: dict, expected: dict, hint: str = ""):
+    """UserError where a checkpoint's metadata differ from the expected {name: value}.
+
+    Empty metadata, those of a .pth file, say nothing.
+    """
+    if not metadata:
+        return
     for name, value in expected.items():
-        if metadata and metadata.get(name) != value:
+        if metadata.get(name) != value:
             raise UserError(
-                f"{path} was trained for {_brief(name, metadata.get(name))}, this run asks for {_brief(name, value)}; "
+                f"{path} was trained for {_brief(name, metadata.get(name))}, "
+                f"this run asks for {_brief(name, value)}; "
                 f"name the right one with -weight_path{hint}"
             )
 
 
-def load(path, net, images, vit_init="pretrained", *, pytorch_init=False):
-    """The network `net` with the weights at `path`, trained on the training set `images`.
+def _brief(name, value):
+    if isinstance(value, list):
+        return f"{len(value)} classes {', '.join(value[:6])}..."
+    return f"{name} {str(value)[:20]}"
+
+
+def load(
+    path, net: str, train: ImageSet, vit_init: str = "pretrained", *, pytorch_init: bool = False
+) -> tuple[nn.Module, dict, str]:
+    """The network `net` with the weights at `path`, trained on the training set `train`.
 
     Returns (model in eval mode, metadata, hex digest of the weights). `.pth` files are the authors'
-    state dicts. pytorch_init: as `create` takes it, for the untrained networks that are made of
-    this one. Raises UserError where the checkpoint is unreadable, holds a NaN, or belongs to
-    another network, number of classes or data set, or where the images have changed since.
+    state dicts. pytorch_init: as models.create takes it, for the untrained networks that are made
+    of this one. UserError where the checkpoint is unreadable, holds a NaN, or belongs to another
+    network, number of classes or data set, or where the images have changed since.
     """
     metadata = read_metadata(path)
-    num_classes = len(images.classes)
-    hint = ""
-    if "corruption" in metadata:
-        corruption = f"{metadata['corruption']}, seed {metadata.get('seed')}"
-        hint = f" (it was trained with {corruption}: -corruption, -corrupt_count, -train_seed)"
-    check_metadata(
-        path, metadata, {"net": net, "dataset": images.name, "classes": list(images.classes)}, hint
-    )
-    if metadata and metadata.get("data_hash") != images.digest:
-        raise UserError(
-            f"{path} was trained on other images than these: they have changed since, or -data, -duplicates, -validation or a "
-            f"corruption are not those of the training; pre-train again or name the right network with -weight_path{hint}"
-        )
-    if (
-        "backbone" in metadata
-    ):  # the weights come from the file: no download for what is overwritten at once
+    _check_training(path, net, train, metadata)
+    if "backbone" in metadata:
         vit_init = metadata["backbone"]
-    model = NETS[net](num_classes, "random" if net == "ViT" else vit_init)
-    if net == "ViT":
+    if net == "ViT":  # its weights come from the file: ImageNet's are not downloaded for that
+        model = NETS[net](len(train.classes), "random")
         model.arguments["backbone"] = vit_init
+    else:
+        model = NETS[net](len(train.classes), vit_init)
     fill(model, path)
     model.pytorch_init = pytorch_init
     return model.eval(), metadata, weights_hash(model)
 
 
-def weights_hash(model):
-    """Hex digest of a network's weights, by which a record says whose it is."""
-    return sha256(*(part for name, tensor in model.state_dict().items() for part in (name, tensor)))
-
-
-def _brief(name, value):
-    return (
-        f"{len(value)} classes {', '.join(value[:6])}..."
-        if isinstance(value, list)
-        else f"{name} {str(value)[:20]}"
-    )
-
-
-def _state_dict(path):
-    try:
-        if Path(path).suffix == ".safetensors":
-            return safetensors.torch.load_file(path)
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        if not (
-            isinstance(state, dict)
-            and all(isinstance(value, torch.Tensor) for value in state.values())
-        ):
-            raise TypeError("no plain state dict")
-        return state
-    except Exception as error:  # pickle, zip and safetensors each raise their own kind
-        reason = "no plain state dict" if isinstance(error, TypeError) else type(error).__name__
+def _check_training(path, net, train, metadata):
+    """UserError where a checkpoint was not trained as this network on these images."""
+    hint = ""
+    if "corruption" in metadata:
+        corruption = f"{metadata['corruption']}, seed {metadata.get('seed')}"
+        hint = f" (it was trained with {corruption}: -corruption, -corrupt_count, -train_seed)"
+    expected = {"net": net, "dataset": train.name, "classes": list(train.classes)}
+    check_metadata(path, metadata, expected, hint)
+    if metadata and metadata.get("data_hash") != train.digest:
         raise UserError(
-            f"{path} is no readable checkpoint ({reason}); name another with -weight_path"
-        ) from error
+            f"{path} was trained on other images than these: they have changed since, or -data, "
+            "-duplicates, -validation or a corruption are not those of the training; pre-train "
+            f"again or name the right network with -weight_path{hint}"
+        )
 
 
-def fill(model, path):
-    """Load weights into `model`: by name, or by order, as released checkpoints name the same tensors otherwise.
+def weights_hash(model: nn.Module) -> str:
+    """Hex digest of a network's weights, by which a record says whose it is."""
+    parts = []
+    for name, tensor in model.state_dict().items():
+        parts += [name, tensor]
+    return sha256(*parts)
 
-    By order, the names must still agree in their last parts (weight, bias, running_mean, ...).
+
+def fill(model: nn.Module, path):
+    """Load the weights at `path` into `model`.
+
+    By name; else by order, since released checkpoints name the same tensors otherwise. By order,
+    the last parts of the names (weight, bias, running_mean, ...) must still agree. UserError where
+    the weights are another network's or not finite.
     """
-    state, own = _state_dict(path), model.state_dict()
+    state, expected = _state_dict(path), model.state_dict()
     if isinstance(model, ViT):  # the authors' ViT has a pooler that neither theirs nor ours uses
         state = {name: tensor for name, tensor in state.items() if ".pooler." not in name}
-    if set(state) != set(own) and len(state) == len(own):
-        state = _renamed(state, own, path)
-    if _shapes(state) != _shapes(own):
-        differing = sorted(set(_shapes(own)) ^ set(_shapes(state)))[:2]
+    if set(state) != set(expected) and len(state) == len(expected):
+        state = _renamed(state, expected, path)
+    if _shapes(state) != _shapes(expected):
+        differing = sorted(_shapes(expected) ^ _shapes(state))[:2]
         raise UserError(
-            f"{path} is another network's or has another number of classes ({len(own)} tensors wanted, "
-            f"{len(state)} found; the first to differ: {differing}); name another with -weight_path"
+            f"{path} is another network's or has another number of classes ({len(expected)} "
+            f"tensors wanted, {len(state)} found; the first to differ: {differing}); "
+            "name another with -weight_path"
         )
     for name, tensor in state.items():
         if not torch.isfinite(tensor).all():
             raise UserError(
-                f"{path} is broken: its {name} is not finite; pre-train again or name another with -weight_path"
+                f"{path} is broken: its {name} is not finite; "
+                "pre-train again or name another with -weight_path"
             )
     model.load_state_dict(state)
 
 
-def _renamed(state, own, path):
-    """The tensors of `state` in their order, by the names in `own`."""
-    for theirs, ours in zip(state, own, strict=True):
-        if theirs.split(".")[-1] != ours.split(".")[-1]:
+def _state_dict(path) -> dict[str, Tensor]:
+    try:
+        if Path(path).suffix == ".safetensors":
+            return safetensors.torch.load_file(path)
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # pickle, zip and safetensors each raise their own kind
+        raise _unreadable(path, type(error).__name__) from error
+    if not isinstance(state, dict):
+        raise _unreadable(path, "no plain state dict")
+    if not all(isinstance(value, Tensor) for value in state.values()):
+        raise _unreadable(path, "no plain state dict")
+    return state
+
+
+def _unreadable(path, reason):
+    return UserError(f"{path} is no readable checkpoint ({reason}); name another with -weight_path")
+
+
+def _renamed(state, expected, path):
+    """The tensors of `state`, in their order, by the names in `expected`."""
+    for name, wanted in zip(state, expected, strict=True):
+        if name.split(".")[-1] != wanted.split(".")[-1]:
             raise UserError(
-                f"{path} names its tensors otherwise, and by their order {theirs} would become {ours}; "
-                "rename them to this network's names, or name another checkpoint with -weight_path"
+                f"{path} names its tensors otherwise, and by their order {name} would become "
+                f"{wanted}; rename them to this network's names, or name another checkpoint with "
+                "-weight_path"
             )
-    return dict(zip(own, state.values(), strict=True))
+    return dict(zip(expected, state.values(), strict=True))
 
 
 def _shapes(state):
-    return sorted((name, tuple(tensor.shape)) for name, tensor in state.items())
+    return {(name, tuple(tensor.shape)) for name, tensor in state.items()}

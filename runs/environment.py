@@ -8,55 +8,55 @@ from datetime import datetime, timezone
 from importlib.metadata import version
 from pathlib import Path
 
+import torch
 
-def versions():
-    """Those that a number may depend on."""
-    import torch
-
-    packages = {
-        name: version(name) for name in ("torchvision", "scikit-learn")
-    }  # not imported for that
-    return {"python": platform.python_version(), "torch": torch.__version__, **packages}
+ROOT = Path(__file__).parent.parent
 
 
-def device(gpu):
-    """What a run was timed on: the card, or the processor and its threads."""
-    import torch
+def versions() -> dict[str, str]:
+    """Those of what a number may depend on."""
+    return {
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "torchvision": version("torchvision"),
+        "scikit-learn": version("scikit-learn"),
+    }
 
+
+def device(gpu: bool) -> str:
+    """What a run was timed on: the graphics card, or the processor and its threads."""
+    if gpu:
+        return torch.cuda.get_device_name()
     threads = torch.get_num_threads()
-    return (
-        torch.cuda.get_device_name()
-        if gpu
-        else f"{processor()}, {threads} thread{'s' * (threads > 1)}"
-    )
+    return f"{processor()}, 1 thread" if threads == 1 else f"{processor()}, {threads} threads"
 
 
-def processor():
+def processor() -> str:
     """The CPU by its name, where the system tells."""
-    told = Path("/proc/cpuinfo")
-    name = re.search(r"model name\s*: (.+)", told.read_text()) if told.exists() else None
-    return name[1] if name else f"{platform.processor() or platform.machine()} CPU"
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        name = re.search(r"model name\s*: (.+)", cpuinfo.read_text())
+        if name:
+            return name[1]
+    return f"{platform.processor() or platform.machine()} CPU"
 
 
-def today():
-    """The day, UTC."""
+def today() -> str:
+    """The day, UTC, as 2026-11-27."""
     return datetime.now(timezone.utc).date().isoformat()
 
 
 @functools.cache
-def commit():
-    """This repository's commit, with "-dirty" behind it where files differ, when first asked; None outside git."""
-    call = [
-        "git",
-        "-C",
-        str(Path(__file__).parent.parent),
-        "describe",
-        "--always",
-        "--abbrev=40",
-        "--dirty",
-        "--exclude=*",
-    ]
+def commit() -> str | None:
+    """This repository's commit when first asked, then "-dirty" where files differ from it.
+
+    None outside git.
+    """
+    describe = ["describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"]
     try:
-        return subprocess.run(call, capture_output=True, text=True, check=True).stdout.strip()
+        call = subprocess.run(
+            ["git", "-C", str(ROOT), *describe], capture_output=True, text=True, check=True
+        )
     except (OSError, subprocess.CalledProcessError):
         return None
+    return call.stdout.strip()

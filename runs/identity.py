@@ -68,6 +68,7 @@ PARTS = {
     "force": Part(identifies=False, tuned=True),
     "dry_run": Part(identifies=False, tuned=True, recorded="never"),
     "command": Part(identifies=False),
+    "together": Part(identifies=False, recorded="never"),  # of older versions; does nothing
     # what is checked against the data
     "classes": Part(identifies=False),
     "superclasses": Part(identifies=False),

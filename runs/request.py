@@ -126,7 +126,7 @@ def _dial_if_taken(args, flag, table, taken):
 
 
 def dial(args: argparse.Namespace, flag: str, table: dict) -> float:
-    """-alpha or -lambda: the flag's value, else the data set's row of the table, else the network's.
+    """-alpha or -lambda: the flag, else the data set's row of the table, else the network's.
 
     table: ALPHA or LAMBDA of a script. UserError where none of them says.
     """
@@ -157,7 +157,7 @@ def _check_zrf(args, model, split):
 
 
 def scoring(method: str, protocol: Protocol) -> dict:
-    """How metrics.score scores a method: as all, but where the released code scores it otherwise."""
+    """Keyword arguments of metrics.score for a method under a protocol."""
     options = {"untrained_in_train_mode": protocol.zrf_by_elementwise_kl}
     if METHODS[method].scoring is not None:
         options.update(METHODS[method].scoring(protocol))

@@ -205,24 +205,15 @@ def score_network(
 
     options: as `scoring` gives them.
     """
-    train_logits = metrics.logits_of(model, split.train, "training")  # [N, C]
-    test_logits = metrics.logits_of(model, split.test, "test")
-    triggered_logits = None
-    if split.forget_test_from == "triggered":
-        triggered_logits = metrics.logits_of(model, split.forget_test, "triggered")
-    accuracies = metrics.class_accuracy(test_logits, split.test.labels, split.num_classes)
+    logits = metrics.split_logits(model, split)
+    accuracies = metrics.class_accuracy(logits.test, split.test.labels, split.num_classes)
     notes["class_accuracy"] = dict(zip(split.test.classes, accuracies, strict=True))
-    return metrics.score(
-        train_logits,
-        test_logits,
-        untrained,
-        split,
-        batch_size=batch_size,
-        protocol=protocol,
-        notes=notes,
-        triggered_logits=triggered_logits,
-        **options,
+    scores = metrics.score(
+        logits, untrained, split, batch_size=batch_size, protocol=protocol, **options
     )
+    forget_logits = metrics.forget_logits(logits.train, split)
+    notes["entropy_histogram"] = metrics.entropy_histogram(forget_logits)
+    return scores
 
 
 # ---- what it leaves ----
@@ -303,11 +294,11 @@ def _accuracies(model, split, batch_size, protocol):
     """{"d_r", "d_f"} of a network, in percent."""
     test_logits = metrics.logits_of(model, split.test, "test")  # [N, C]
     if split.forget_test_from == "test":
-        forget_logits = metrics.picked(test_logits, split.test, split.forget_test)
+        forget_logits = metrics.logits_of_part(test_logits, split.test, split.forget_test)
     else:
         forget_logits = metrics.logits_of(model, split.forget_test, "D_f")
     labels = split.forget_test.labels
     return {
         "d_r": metrics.retain_accuracy(test_logits, split, batch_size, protocol),
-        "d_f": metrics.share_right(forget_logits, labels, batch_size, protocol),
+        "d_f": metrics.accuracy_by(protocol, forget_logits, labels, batch_size),
     }

@@ -28,7 +28,8 @@ def check(mode):
         raise UserError(f"-wandb {mode} needs wandb: pip install wandb, or take -wandb disabled")
     if mode == "online" and not _logged_in():
         raise UserError(
-            "-wandb online needs a network and a login: run 'wandb login' once or set WANDB_API_KEY, or take -wandb offline"
+            "-wandb online needs a network and a login: run 'wandb login' once or set "
+            "WANDB_API_KEY, or take -wandb offline"
         )
 
 
