@@ -1,87 +1,132 @@
-"""Each sample's own gradients, for all samples of a batch at once. Needs torch alone and works on any nn.Module.
+"""Each sample's own gradients, for all samples of a batch at once. Needs only torch.
 
-In eval mode samples do not see each other, so one backward pass of a loss summed over the batch
-leaves at every layer's output each sample's own gradient, from which those of the layer's
-parameters follow (RULES). Where a parameter is not used by exactly one such layer exactly once, or
-a layer's first axis is not the sample, torch.func.vmap does the whole network. Where vmap has no
-rule for something in it, a loop takes one sample at a time. Several losses of the same outputs
-share the forward pass.
+It works on any nn.Module in eval mode, where samples do not see each other. One backward pass of a
+loss, summed over the batch, leaves each sample's own gradient at every layer's output. From it and
+the layer's input follow the gradients of the layer's parameters (RULES). They come as factors,
+products that are not multiplied out yet (Factor).
+
+The rules do not suffice where a parameter is not used by exactly one such layer exactly once, or
+where a layer's first axis is not the sample. There torch.func.vmap does the whole network. Where
+vmap has no rule for something in it, a loop takes one sample at a time.
 
 Networks in float16 and bfloat16 are taken as they are. Their gradients are multiplied, squared and
 summed in float32.
 """
 
+import math
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-CHUNK_BYTES = (
-    2**22,
-    2**28,
-)  # of per-sample gradients held at a time: on a CPU what its cache holds, on a GPU
+# How much memory single samples' gradients may take at a time.
+BLOCK_BYTES_ON_CPU = 2**22  # what a processor's cache holds
+BLOCK_BYTES_ON_GPU = 2**28
+BLOCK_ENTRIES_BY_VMAP = 2**26
+OUTPUT_GRADIENT_ENTRIES = 2**28  # at all layers' outputs: 1 GB in float32
 
-
-FLOAT16_ATTEMPTS = 6  # each with scales 256 times smaller than the one before
-
-
+FLOAT16_RETRIES = 6  # each with scales 256 times smaller than the one before
 LARGEST_EXPONENT = 60  # of a scale, so that float32 holds scaled losses and unscaled gradients
 
 
-def per_sample_sums(model, parameters, x, losses_of, power, check=None):
+@dataclass(frozen=True)
+class Factor:
+    """The gradients of one parameter, for some losses of some samples, as a product.
+
+    A single gradient is output_gradient input^T: a sum over L positions, for each of the layer's
+    groups apart. Where input is None, output_gradient holds the gradients themselves.
+    """
+
+    parameter: str  # its name
+    losses: slice  # which k of the K losses
+    samples: slice  # which b of the B samples
+    output_gradient: Tensor  # [k, b, groups, O, L], or without input [k, b, parameter's shape]
+    input: Tensor | None  # [b, groups, I, L]
+
+
+def per_sample_sums(
+    model: nn.Module,
+    parameters: dict[str, Tensor],
+    x: Tensor,
+    losses_of: Callable,
+    power: int,
+    check: Callable | None = None,
+) -> Iterator[tuple[str, Tensor]]:
     """Yields (name, sum over samples and losses of |gradient|^power [parameter's shape]).
 
-    A name may come repeatedly. Sums are float32, or float64 for parameters in float64.
-    losses_of(logits [b, C], samples) -> [K, b]. check(what the model gives for x): called once,
-    before any gradient is taken, to raise what the caller has against it.
+    A name may come repeatedly: its sums add up. They are float32, or float64 for parameters in
+    float64. power: 1 or 2. The other arguments: as for `factors`.
     """
-    for name, _, _, g, a in _factors(model, parameters, x, losses_of, check):
-        if a is None:
-            total = g.abs().pow(power).sum((0, 1))
-        elif (
-            a.shape[-1] == 1 and power == 2
-        ):  # (g a)^2 = g^2 a^2: one product for all samples and losses
-            total = torch.einsum("bgo,bgi->goi", g[..., 0].square().sum(0), a[..., 0].square())
+    for factor in factors(model, parameters, x, losses_of, check):
+        total = _sum_of_powers(factor, power)
+        yield factor.parameter, total.reshape(parameters[factor.parameter].shape)
+
+
+def _sum_of_powers(factor, power):
+    """The sum over samples and losses of |gradient|^power."""
+    g, a = factor.output_gradient, factor.input
+    if a is None:
+        return g.abs().pow(power).sum((0, 1))
+    if a.shape[-1] == 1 and power == 2:
+        # One position: (g a)^2 = g^2 a^2, so that one product does for all samples and losses.
+        return torch.einsum("bgo,bgi->goi", g[..., 0].square().sum(0), a[..., 0].square())
+    total = g.new_zeros(*g.shape[2:4], a.shape[2])  # [groups, O, I]
+    for _, _, gradients in gradient_blocks(factor):
+        is_single = gradients.shape[0] * gradients.shape[1] == 1
+        if power == 1:
+            total += gradients.abs_().sum((0, 1))
+        elif is_single:
+            total.addcmul_(gradients[0, 0], gradients[0, 0])
         else:
-            total = g.new_zeros(*g.shape[2:4], a.shape[2])
-            for _, _, product in _products(g, a):
-                if power == 1:
-                    total += product.abs_().sum((0, 1))
-                elif product.shape[0] * product.shape[1] == 1:
-                    total.addcmul_(product[0, 0], product[0, 0])
-                else:
-                    total += product.square_().sum((0, 1))
-        yield name, total.reshape(parameters[name].shape)
+            total += gradients.square_().sum((0, 1))
+    return total
 
 
-def _products(g, a):
-    """Yields (samples, losses, g a^T [k, b, groups, O, I]), as many at a time as a processor's cache holds (a GPU: more).
+def gradient_blocks(factor: Factor) -> Iterator[tuple[slice, slice, Tensor]]:
+    """Yields (losses, samples, gradients [k, b, groups, O, I]), a part of the factor's at a time.
 
-    What is yielded is valid until the next is asked for: its memory is used again.
+    losses, samples: slices of the factor's own. Without input there is one block, of the
+    parameter's shape. A block is valid until the next is asked for: its memory is used again, since
+    fresh memory costs more than the product.
     """
-    size = CHUNK_BYTES[a.device.type == "cuda"] // (4 * g[0, 0, ..., 0].numel() * a.shape[2])
+    g, a = factor.output_gradient, factor.input
+    if a is None:
+        yield slice(None), slice(None), g
+        return
+    num_losses, num_samples, num_groups, num_outputs, _ = g.shape
+    num_inputs = a.shape[2]
+    entries = num_groups * num_outputs * num_inputs  # of one gradient
+    block_bytes = BLOCK_BYTES_ON_GPU if a.device.type == "cuda" else BLOCK_BYTES_ON_CPU
+    capacity = max(1, block_bytes // (4 * entries))  # gradients in a block
+    buffer = g.new_empty(capacity * entries)
     g = g.permute(1, 2, 0, 3, 4)  # [B, groups, K, O, L]
-    losses = _slices(g.shape[2], size)
-    buffer = g.new_empty(
-        max(size, 1) * g[0, :, 0, ..., 0].numel() * a.shape[2]
-    )  # fresh memory costs more than the product
-    for samples in _slices(len(a), size // losses[0].stop):
-        for k in losses:
-            left, right = (
-                g[samples, :, k].flatten(2, 3),
-                a[samples].mT,
-            )  # [b, groups, k O, L], [b, groups, L, I]
-            out = buffer[: left[..., 0].numel() * a.shape[2]].view(*left.shape[:3], -1)
-            product = torch.matmul(left, right, out=out)  # [b, groups, k O, I]
-            yield samples, k, product.unflatten(2, (-1, g.shape[3])).permute(2, 0, 1, 3, 4)
+    losses_at_once = min(capacity, num_losses)
+    for samples in _slices(num_samples, capacity // losses_at_once):
+        right = a[samples].mT  # [b, groups, L, I]
+        for losses in _slices(num_losses, losses_at_once):
+            left = g[samples, :, losses].flatten(2, 3)  # [b, groups, k O, L]
+            shape = (*left.shape[:3], num_inputs)  # [b, groups, k O, I]
+            product = buffer[: math.prod(shape)].view(shape)
+            torch.matmul(left, right, out=product)
+            gradients = product.unflatten(2, (-1, num_outputs))  # [b, groups, k, O, I]
+            yield losses, samples, gradients.permute(2, 0, 1, 3, 4)
+
+
+def _slices(count, size):
+    """Slices of range(count), each `size` long, or 1 where that is less; the last may be short."""
+    size = max(1, size)
+    return [slice(first, min(first + size, count)) for first in range(0, count, size)]
 
 
 # ---- half precision ----
 
 
-def at_least_float32(tensor):
+def at_least_float32(tensor: Tensor) -> Tensor:
     """The tensor itself where it is float32 or float64, else in float32.
 
     Half precision holds too few digits for sums, and its range is too small for squares.
@@ -89,67 +134,95 @@ def at_least_float32(tensor):
     return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
 
 
-def computes_in_float16(model, logits):
-    """Whether gradients pass through float16, which holds nothing below 6e-8 or above 65504."""
-    kind = logits.device.type
-    if torch.is_autocast_enabled(kind) and torch.get_autocast_dtype(kind) == torch.float16:
+def computes_in_float16(model: nn.Module, logits: Tensor) -> bool:
+    """Whether gradients pass through float16, which holds nothing below 6e-8 or above 65504.
+
+    logits: what the model gave just now, for the device on which it computes.
+    """
+    device = logits.device.type
+    if torch.is_autocast_enabled(device) and torch.get_autocast_dtype(device) == torch.float16:
         return True
     return any(p.dtype == torch.float16 for p in model.parameters())
 
 
-def loss_scale(at_logits):
-    """The power of two [...] by which to multiply a loss whose gradient at the logits is [..., C].
+def loss_scale(logit_gradients: Tensor) -> Tensor:
+    """The power of two [...] by which to multiply a loss with these gradients at the logits.
 
-    The gradient's largest entry becomes 0.5 to 1, however well the network has learned the sample.
+    logit_gradients: [..., C]. The largest of the C becomes 0.5 to 1, however well the network has
+    learned the sample.
     """
-    exponent = torch.frexp(at_logits.abs().amax(-1)).exponent
+    exponent = torch.frexp(logit_gradients.abs().amax(-1)).exponent
     exponent = exponent.clamp(-LARGEST_EXPONENT, LARGEST_EXPONENT)
-    return torch.ldexp(torch.ones_like(exponent, dtype=at_logits.dtype), -exponent)
+    return torch.ldexp(torch.ones_like(exponent, dtype=logit_gradients.dtype), -exponent)
 
 
-def scaled(compute, scales):
-    """(compute(scales), scales), where the scales are made smaller until float16 does not overflow.
+def unscaled_gradients(compute: Callable, scales: Tensor | None) -> list[Tensor | None]:
+    """The gradients of losses, computed at these scales and divided by them again.
 
-    compute: scales -> gradients of losses times scales, tensors, or None where there is none.
+    scales: [...], one for each loss; None: the losses are not scaled, compute(None) is called.
+    compute(scales) -> the gradients [..., parameter's shape] of the losses times their scales, one
+    for each parameter, None where there is none. While these overflow, it is called again with
+    smaller scales. Returns them in float32, or float64 where they are that.
     """
     gradients = compute(scales)
-    for _ in range(FLOAT16_ATTEMPTS):
+    if scales is None:
+        return [None if g is None else at_least_float32(g) for g in gradients]
+    for _ in range(FLOAT16_RETRIES):
         if all(g is None or bool(torch.isfinite(g).all()) for g in gradients):
             break
         scales = scales / 256
         gradients = compute(scales)
-    return gradients, scales
+    return [None if g is None else _divided(g, scales) for g in gradients]
 
 
-def unscaled(gradient, scales):
+def _divided(gradient, scales):
     """The gradient [..., parameter's shape] in float32, divided by its scales [...]."""
-    more_axes = gradient.dim() - scales.dim()
-    return at_least_float32(gradient) / scales.reshape(*scales.shape, *[1] * more_axes)
+    further_axes = [1] * (gradient.dim() - scales.dim())
+    return at_least_float32(gradient) / scales.reshape(*scales.shape, *further_axes)
 
 
-# ---- each layer's factors ----
+# ---- the factors of a batch ----
 
 
-def _factors(model, parameters, x, losses_of, check=None):
-    """Yields (name, losses, samples, g, a): the gradients are g [k, b, groups, O, L] times a [b, groups, I, L] transposed.
+def factors(
+    model: nn.Module,
+    parameters: dict[str, Tensor],
+    x: Tensor,
+    losses_of: Callable,
+    check: Callable | None = None,
+) -> Iterator[Factor]:
+    """Yields the factors of every loss's gradients in the parameters, one sample at a time.
 
-    Where a is None they are g itself, [k, b, ...]. losses and samples are slices that say of which;
-    parameters: {name: parameter}; x: [B, ...]; losses_of(logits [b, C], samples) -> [K, b]. A
-    network that computes in bf16 (numerics.py) does not here: squares of single samples' gradients
-    would keep two digits, and vmap knows no layers of mixed kinds.
+    model: in eval mode. parameters: {name: parameter of the model}; of one that no loss depends on
+    there may be no factor. x: [B, ...].
+    losses_of(logits [b, C], samples) -> [K, b]: K losses of each of these samples; `samples` is a
+    slice, or a tensor [b], of their positions in x.
+    check(what the model gives for x): called once, before any gradient is taken, to raise what the
+    caller has against it.
     """
-    numerics = getattr(model, "numerics", None)
-    if numerics == "bf16":
+    with _without_bf16(model):
+        yield from _factors(model, parameters, x, losses_of, check)
+
+
+@contextmanager
+def _without_bf16(model):
+    """A network that this project lets compute in bf16 (learning/numerics.py) does not here.
+
+    Squares of single samples' gradients would keep two digits, and vmap refuses layers of mixed
+    precision.
+    """
+    is_bf16 = getattr(model, "numerics", None) == "bf16"
+    if is_bf16:
         model.numerics = "fp32"
     try:
-        yield from _factors_in_full(model, parameters, x, losses_of, check)
+        yield
     finally:
-        if numerics == "bf16":
-            model.numerics = numerics
+        if is_bf16:
+            model.numerics = "bf16"
 
 
-def _factors_in_full(model, parameters, x, losses_of, check):
-    with _recorded_calls(model) as alone, torch.no_grad():
+def _factors(model, parameters, x, losses_of, check):
+    with _recorded_calls(model) as calls_for_one, torch.no_grad():
         model(x[:1])
     with _recorded_calls(model) as calls:
         logits = model(x)
@@ -157,96 +230,36 @@ def _factors_in_full(model, parameters, x, losses_of, check):
         check(logits)
     in_float16 = computes_in_float16(model, logits)
     logits = at_least_float32(logits)
-    losses = losses_of(logits, slice(0, len(x)))
-    scales = _scales_of_each(losses, logits) if in_float16 else None
+    losses = losses_of(logits, slice(0, len(x)))  # [K, B]
+    scales = _scale_of_each(losses, logits) if in_float16 else None  # [K, B]
     uses = _uses(losses, parameters)
-    layers = {
-        m: [k for k, p in m.named_parameters(recurse=False) if uses.get(id(p))] for m in calls
-    }
-    covered = [id(m.get_parameter(k)) for m, keys in layers.items() for k in keys]
-    first_axis_is_sample = _first_axis_is_sample(alone, 1) and _first_axis_is_sample(calls, len(x))
-    used_once = all(len(inputs) == 1 for inputs in calls.values()) and all(
-        count == 1 for count in uses.values()
-    )
-    all_in_known_layers = sorted(covered) == sorted(uses)
-    if not (first_axis_is_sample and used_once and all_in_known_layers):
-        yield from _factors_by_vmap(model, parameters, x, losses_of, len(losses), scales)
+    keys_of = _used_keys(calls, uses)
+    sample_comes_first = _first_axis_is(1, calls_for_one) and _first_axis_is(len(x), calls)
+    if sample_comes_first and _rules_suffice(calls, keys_of, uses):
+        yield from _factors_by_rules(parameters, calls, keys_of, losses, scales)
         return
-    names, layers = (
-        {id(p): name for name, p in parameters.items()},
-        {m: keys for m, keys in layers.items() if keys},
-    )
-    outputs = [calls[m][0][1] for m in layers]
-    for part in _slices(
-        len(losses), 2**28 // sum(output.numel() for output in outputs)
-    ):  # 1 GB of gradients at outputs
-        part_scales = None if scales is None else scales[part]
-        at_outputs, part_scales = _gradients_at(outputs, losses[part], part_scales)
-        for (layer, keys), *g in zip(layers.items(), *at_outputs, strict=True):
-            g = torch.stack(g)
-            g = at_least_float32(g) if scales is None else unscaled(g, part_scales)
-            a = at_least_float32(calls[layer][0][0].detach())
-            found = RULES[type(layer)](layer, a, g)
-            for key in keys:
-                yield names[id(layer.get_parameter(key))], part, slice(0, len(x)), *found[key]
-
-
-def _first_axis_is_sample(calls, count):
-    """Whether the first axis of all recorded inputs is that of `count` samples."""
-    for layer, found in calls.items():
-        for a, _ in found:
-            without_samples = isinstance(layer, nn.Conv2d) and a.dim() == 3
-            if without_samples or len(a) != count:
-                return False
-    return True
-
-
-def _scales_of_each(losses, logits):
-    """Each loss's scale for float16, [K, B]."""
-    at_logits = [torch.autograd.grad(loss.sum(), logits, retain_graph=True)[0] for loss in losses]
-    return loss_scale(torch.stack(at_logits))
-
-
-def _gradients_at(outputs, losses, scales):
-    """(the gradients of each of the losses [k, B] at the outputs, the scales [k, B] of these).
-
-    scales: None where nothing is scaled.
-    """
-    if scales is None:
-        gradients = [torch.autograd.grad(loss.sum(), outputs, retain_graph=True) for loss in losses]
-        return gradients, None
-    gradients, scales_taken = [], []
-    for loss, scale in zip(losses, scales, strict=True):
-
-        def compute(scale, loss=loss):
-            return torch.autograd.grad((loss * scale).sum(), outputs, retain_graph=True)
-
-        at_outputs, scale_taken = scaled(compute, scale)
-        gradients.append(at_outputs)
-        scales_taken.append(scale_taken)
-    return gradients, torch.stack(scales_taken)
-
-
-def _slices(count, size):
-    """Slices of range(count), `size` long, or 1 where that is less."""
-    size = max(1, size)
-    return [slice(first, min(first + size, count)) for first in range(0, count, size)]
+    with sdpa_kernel(SDPBackend.MATH):  # vmap has no rule for the fused kinds of attention
+        yield from _factors_by_vmap(model, parameters, x, losses_of, len(losses), scales)
 
 
 @contextmanager
 def _recorded_calls(model):
-    """{layer: [(input, output), ...]} of every layer in RULES, filled by the forward passes inside the context."""
+    """{layer: [(input, output), ...]} of every layer that a rule fits, from forward passes inside.
+
+    The context fills it.
+    """
     calls = {}
 
-    def record(layer, inputs, by_name, output):
-        calls.setdefault(layer, []).append(([*inputs, *by_name.values()][0], output))
-        return (
-            output.clone()
-        )  # what follows may work in place; the recorded output must stay this layer's own
+    def record(layer, inputs, inputs_by_name, output):
+        (first, *_) = [*inputs, *inputs_by_name.values()]
+        calls.setdefault(layer, []).append((first, output))
+        # What follows may work in place. The recorded output must stay this layer's own.
+        return output.clone()
 
     hooks = []
     for layer in model.modules():
-        if _known(layer):  # prepended: a hook of the user's may change the output
+        if _has_rule(layer):
+            # Prepended: a hook of the user's may change the output.
             hooks.append(layer.register_forward_hook(record, prepend=True, with_kwargs=True))
     try:
         yield calls
@@ -255,127 +268,147 @@ def _recorded_calls(model):
             hook.remove()
 
 
-def _known(layer):
+def _has_rule(layer):
     """Whether the layer computes what the rule for its type says."""
     if type(layer) not in RULES or "forward" in vars(layer):
         return False
-    own = {name for name, _ in layer.named_parameters(recurse=False)}
-    if not own <= {"weight", "bias"}:  # pruning and weight_norm make the weight of others
-        return False
+    names = {name for name, _ in layer.named_parameters(recurse=False)}
+    if not names <= {"weight", "bias"}:
+        return False  # pruning and weight_norm compute the weight from other parameters
     if isinstance(layer, nn.Conv2d):
         return layer.padding_mode == "zeros" and not isinstance(layer.padding, str)
-    return getattr(layer, "running_var", True) is not None  # else BatchNorm mixes the samples
+    if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
+        return layer.running_var is not None  # else it takes the batch's own and mixes the samples
+    return True
 
 
 def _uses(losses, parameters):
-    """{id(parameter): how many operations in the graph of `losses` read it}, of those that any reads."""
+    """{id(parameter): how many operations in the graph of `losses` read it}, if any does."""
     ids = {id(p) for p in parameters.values()}
-    uses, seen, stack = {}, set(), [losses.grad_fn]
-    while stack:
-        for node, _ in stack.pop().next_functions:
-            variable = getattr(node, "variable", None)
-            if id(variable) in ids:
-                uses[id(variable)] = uses.get(id(variable), 0) + 1
+    uses, seen, to_visit = {}, set(), [losses.grad_fn]
+    while to_visit:
+        for node, _ in to_visit.pop().next_functions:
+            parameter_id = id(getattr(node, "variable", None))
+            if parameter_id in ids:
+                uses[parameter_id] = uses.get(parameter_id, 0) + 1
             elif node is not None and node not in seen:
                 seen.add(node)
-                stack.append(node)
+                to_visit.append(node)
     return uses
 
 
-def _factors_by_vmap(model, parameters, x, losses_of, count, scales):
-    fixed = {name: p.detach() for name, p in model.named_parameters() if name not in parameters}
-    fixed.update(model.named_buffers())
-    values = {name: p.detach() for name, p in parameters.items()}
-
-    def loss(values, x1, sample, k, scale):
-        logits = torch.func.functional_call(model, (values, fixed), x1[None])
-        value = losses_of(at_least_float32(logits), sample[None])[k, 0]
-        return value if scale is None else value * scale
-
-    in_dims = (None, 0, 0, None, None if scales is None else 0)
-    vectorised = torch.func.vmap(torch.func.grad(loss), in_dims=in_dims)
-    samples = torch.arange(len(x), device=x.device)
-    # A forward() put in place of a layer's own may hold the parameters, which vmap cannot replace.
-    by_loop = any("forward" in vars(module) for module in model.modules())
-
-    def gradients(part, k, scales):
-        nonlocal by_loop
-        if not by_loop:
-            try:
-                by_name = vectorised(values, x[part], samples[part], k, scales)
-                return [by_name[name] for name in values]
-            except RuntimeError:  # vmap has no rule for something in the network, as for nn.GRU
-                by_loop = True
-        return _gradients_by_loop(model, parameters, x, losses_of, part, k, scales)
-
-    with sdpa_kernel(SDPBackend.MATH):  # vmap has no rule for the fused kinds of attention
-        for part in _slices(len(x), 2**26 // sum(p.numel() for p in values.values())):
-            for k in range(count):
-                if scales is None:
-                    found = [at_least_float32(g) for g in gradients(part, k, None)]
-                else:
-
-                    def compute(scales, part=part, k=k):
-                        return gradients(part, k, scales)
-
-                    found, scales_taken = scaled(compute, scales[k, part])
-                    found = [unscaled(g, scales_taken) for g in found]
-                for name, g in zip(values, found, strict=True):
-                    yield name, slice(k, k + 1), part, g[None], None
+def _used_keys(calls, uses):
+    """{layer: which of "weight" and "bias" the losses depend on} of all recorded layers."""
+    keys_of = {}
+    for layer in calls:
+        own_parameters = layer.named_parameters(recurse=False)
+        keys_of[layer] = [key for key, p in own_parameters if id(p) in uses]
+    return keys_of
 
 
-def _gradients_by_loop(model, parameters, x, losses_of, part, k, scales):
-    """The gradients [b, ...] of the k-th loss of the samples in `part`, times scales [b]."""
-    rows = []
-    for place, sample in enumerate(range(part.start, part.stop)):
-        one = slice(sample, sample + 1)
-        loss = losses_of(at_least_float32(model(x[one])), one)[k, 0]
-        if scales is not None:
-            loss = loss * scales[place]
-        wanted = list(parameters.values())
-        rows.append(torch.autograd.grad(loss, wanted, allow_unused=True, materialize_grads=True))
-    return [torch.stack(of_one_parameter) for of_one_parameter in zip(*rows, strict=True)]
+def _rules_suffice(calls, keys_of, uses):
+    """Whether every parameter is used once, by a recorded layer that is called once."""
+    called_once = all(len(calls_of_layer) == 1 for calls_of_layer in calls.values())
+    used_once = all(count == 1 for count in uses.values())
+    covered = []
+    for layer, keys in keys_of.items():
+        covered += [id(layer.get_parameter(key)) for key in keys]
+    return called_once and used_once and sorted(covered) == sorted(uses)
 
 
-# Each rule: (layer, input a [B, ...], gradients at the output g [K, B, ...]) -> {parameter: its
-# factors (g, a)}
+def _first_axis_is(count, calls):
+    """Whether the first axis of all recorded inputs is that of `count` samples."""
+    for layer, calls_of_layer in calls.items():
+        for layer_input, _ in calls_of_layer:
+            lacks_samples = isinstance(layer, nn.Conv2d) and layer_input.dim() == 3
+            if lacks_samples or len(layer_input) != count:
+                return False
+    return True
+
+
+def _scale_of_each(losses, logits):
+    """Each loss's scale for float16, [K, B]."""
+    gradients = []
+    for loss in losses:
+        gradients += torch.autograd.grad(loss.sum(), logits, retain_graph=True)
+    return loss_scale(torch.stack(gradients))
+
+
+# ---- by the layers' rules ----
+
+
+def _factors_by_rules(parameters, calls, keys_of, losses, scales):
+    """Factors of all samples at once. One backward pass for each of the losses [K, B]."""
+    names = {id(p): name for name, p in parameters.items()}
+    layers = [layer for layer, keys in keys_of.items() if keys]
+    inputs = [calls[layer][0][0] for layer in layers]
+    outputs = [calls[layer][0][1] for layer in layers]
+    entries = sum(output.numel() for output in outputs)
+    all_samples = slice(0, losses.shape[1])
+    for part in _slices(len(losses), OUTPUT_GRADIENT_ENTRIES // entries):
+        part_scales = None if scales is None else scales[part]
+        by_loss = _output_gradients(outputs, losses[part], part_scales)
+        by_layer = zip(*by_loss, strict=True)
+        for layer, layer_input, gradients in zip(layers, inputs, by_layer, strict=True):
+            a = at_least_float32(layer_input.detach())  # [B, ...]
+            g = torch.stack(gradients)  # [k, B, ...]
+            by_key = RULES[type(layer)](layer, a, g)
+            for key in keys_of[layer]:
+                name = names[id(layer.get_parameter(key))]
+                yield Factor(name, part, all_samples, *by_key[key])
+
+
+def _output_gradients(outputs, losses, scales):
+    """For each of the losses [k, B] its gradients at the outputs; scales: [k, B] or None."""
+
+    def compute(scale, loss):
+        value = loss if scale is None else loss * scale
+        return torch.autograd.grad(value.sum(), outputs, retain_graph=True)
+
+    gradients = []
+    for k, loss in enumerate(losses):
+        scale = None if scales is None else scales[k]
+        gradients.append(unscaled_gradients(partial(compute, loss=loss), scale))
+    return gradients
+
+
+# Each rule: (layer, a: its input [B, ...], g: gradients at its output [K, B, ...]) -> {parameter:
+# (output_gradient, input) of its Factor}. Per sample and loss, by the chain rule:
 
 
 def _linear(layer, a, g):
-    a, g = (
-        v.reshape(*v.shape[:dims], -1, v.shape[-1]) for v, dims in ((a, 1), (g, 2))
-    )  # [B, T, in], [K, B, T, out]
+    """y_t = W a_t + b at positions t:  dW = sum_t g_t a_t^T,  db = sum_t g_t."""
+    a = a.reshape(len(a), -1, a.shape[-1])  # [B, T, I]
+    g = g.reshape(*g.shape[:2], -1, g.shape[-1])  # [K, B, T, O]
     return {"weight": (g.mT[:, :, None], a.mT[:, None]), "bias": (g.sum(2), None)}
 
 
 def _conv2d(layer, a, g):
-    columns = F.unfold(
-        a, layer.kernel_size, layer.dilation, layer.padding, layer.stride
-    )  # [B, in k k, L]
-    columns = columns.unflatten(1, (layer.groups, -1))
-    return {
-        "weight": (g.flatten(3).unflatten(2, (layer.groups, -1)), columns),
-        "bias": (g.sum((3, 4)), None),
-    }
+    """At each position a linear layer of the patch a_t below the kernel, in every group apart."""
+    patches = F.unfold(a, layer.kernel_size, layer.dilation, layer.padding, layer.stride)
+    patches = patches.unflatten(1, (layer.groups, -1))  # [B, groups, I, T]
+    by_group = g.flatten(3).unflatten(2, (layer.groups, -1))  # [K, B, groups, O, T]
+    return {"weight": (by_group, patches), "bias": (g.sum((3, 4)), None)}
 
 
 def _batch_norm(layer, a, g):
-    shape = (1, -1) + (1,) * (a.dim() - 2)
+    """y = w z + b with z = (a - mean) / sqrt(var + eps):  dw = sum_t g_t z_t,  db = sum_t g_t."""
+    shape = (1, -1) + (1,) * (a.dim() - 2)  # channels are the second axis
     scale = (at_least_float32(layer.running_var) + layer.eps).rsqrt()
-    standard = (a - layer.running_mean.view(shape)) * scale.view(shape)
-    by_channel = (*g.shape[:3], -1)  # [K, B, C, positions]: one position where the input is [B, C]
-    weight = (g * standard).reshape(by_channel).sum(3)
+    z = (a - layer.running_mean.view(shape)) * scale.view(shape)
+    by_channel = (*g.shape[:3], -1)  # [K, B, C, T]: one position where the input is [B, C]
+    weight = (g * z).reshape(by_channel).sum(3)
     bias = g.reshape(by_channel).sum(3)
     return {"weight": (weight, None), "bias": (bias, None)}
 
 
 def _layer_norm(layer, a, g):
-    standard = F.layer_norm(a, layer.normalized_shape, eps=layer.eps)
-    shape = (*g.shape[:2], -1, *layer.normalized_shape)
-    return {
-        "weight": ((g * standard).reshape(shape).sum(2), None),
-        "bias": (g.reshape(shape).sum(2), None),
-    }
+    """y_t = w z_t + b with z_t standardised:  dw = sum_t g_t z_t,  db = sum_t g_t."""
+    z = F.layer_norm(a, layer.normalized_shape, eps=layer.eps)
+    shape = (*g.shape[:2], -1, *layer.normalized_shape)  # [K, B, T, normalised shape]
+    weight = (g * z).reshape(shape).sum(2)
+    bias = g.reshape(shape).sum(2)
+    return {"weight": (weight, None), "bias": (bias, None)}
 
 
 RULES = {
@@ -385,3 +418,59 @@ RULES = {
     nn.BatchNorm2d: _batch_norm,
     nn.LayerNorm: _layer_norm,
 }
+
+
+# ---- for every other network ----
+
+
+def _factors_by_vmap(model, parameters, x, losses_of, num_losses, scales):
+    """Factors without input: by vmap, and from where it has no rule by a loop over samples."""
+    entries = sum(p.numel() for p in parameters.values())
+    by_loop = partial(_gradients_by_loop, model, parameters, x, losses_of)
+    compute = partial(_gradients_by_vmap, model, parameters, x, losses_of)
+    # A forward() put in place of a layer's own may hold the parameters, which vmap cannot replace.
+    if any("forward" in vars(module) for module in model.modules()):
+        compute = by_loop
+    for samples in _slices(len(x), BLOCK_ENTRIES_BY_VMAP // entries):
+        for k in range(num_losses):
+            block_scales = None if scales is None else scales[k, samples]
+            try:
+                gradients = unscaled_gradients(partial(compute, samples, k), block_scales)
+            except RuntimeError:
+                if compute is by_loop:
+                    raise
+                compute = by_loop  # vmap has no rule for something in the network, as for nn.GRU
+                gradients = unscaled_gradients(partial(compute, samples, k), block_scales)
+            for name, g in zip(parameters, gradients, strict=True):
+                yield Factor(name, slice(k, k + 1), samples, g[None], None)
+
+
+def _gradients_by_vmap(model, parameters, x, losses_of, samples, k, scales):
+    """The gradients [b, parameter's shape] of the k-th loss of some samples, times scales [b]."""
+    values = {name: p.detach() for name, p in parameters.items()}
+    fixed = {name: p.detach() for name, p in model.named_parameters() if name not in parameters}
+    fixed.update(model.named_buffers())
+
+    def loss(values, one_x, sample, scale):
+        logits = torch.func.functional_call(model, (values, fixed), one_x[None])
+        value = losses_of(at_least_float32(logits), sample[None])[k, 0]
+        return value if scale is None else value * scale
+
+    in_dims = (None, 0, 0, None if scales is None else 0)
+    positions = torch.arange(len(x), device=x.device)
+    gradients_of_all = torch.func.vmap(torch.func.grad(loss), in_dims=in_dims)
+    by_name = gradients_of_all(values, x[samples], positions[samples], scales)
+    return [by_name[name] for name in parameters]
+
+
+def _gradients_by_loop(model, parameters, x, losses_of, samples, k, scales):
+    """The same, one forward and one backward pass for each sample."""
+    rows = []
+    for row, position in enumerate(range(samples.start, samples.stop)):
+        sample = slice(position, position + 1)
+        loss = losses_of(at_least_float32(model(x[sample])), sample)[k, 0]
+        if scales is not None:
+            loss = loss * scales[row]
+        options = {"allow_unused": True, "materialize_grads": True}
+        rows.append(torch.autograd.grad(loss, list(parameters.values()), **options))
+    return [torch.stack(gradients) for gradients in zip(*rows, strict=True)]

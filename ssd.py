@@ -29,8 +29,7 @@ from per_sample_gradients import (
     computes_in_float16,
     loss_scale,
     per_sample_sums,
-    scaled,
-    unscaled,
+    unscaled_gradients,
 )
 
 PARAMETER_DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
@@ -269,15 +268,17 @@ def _gradients(loss, logits, parameters, in_float16):
 
     in_float16: the loss is scaled, so that small gradients do not vanish, and they come in float32.
     """
-    if not in_float16:
-        return torch.autograd.grad(loss, parameters, allow_unused=True)
-    (at_logits,) = torch.autograd.grad(loss, logits, retain_graph=True)
+    scale = None
+    if in_float16:
+        (logit_gradients,) = torch.autograd.grad(loss, logits, retain_graph=True)
+        scale = loss_scale(logit_gradients.flatten())
 
     def compute(scale):
-        return torch.autograd.grad(loss * scale, parameters, allow_unused=True, retain_graph=True)
+        value = loss if scale is None else loss * scale
+        options = {"allow_unused": True, "retain_graph": in_float16}
+        return torch.autograd.grad(value, parameters, **options)
 
-    gradients, scale = scaled(compute, loss_scale(at_logits.flatten()))
-    return [None if g is None else unscaled(g, scale) for g in gradients]
+    return unscaled_gradients(compute, scale)
 
 
 def _add_samples(total, model, parameters, x, y, measure, number):
