@@ -1,6 +1,6 @@
 """How well a network has forgotten: accuracies, membership inference, zero retrain forgetting.
 
-All come from one store of logits.
+All scores come from logits that are computed once for each image.
 
 Differs 1: ZRF is computed from logarithms and stays finite. The released ZRF is -inf where a
 probability underflows to 0.
@@ -9,36 +9,187 @@ probability underflows to 0.
 from common.threads import one_thread
 
 import math
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor, nn
 
 from common.errors import Diverged
-from learning.images import batches
-from learning.protocol import PAPER
+from learning.images import ImageSet, batches
+from learning.protocol import PAPER, Protocol
 from learning.training import predict
+from splits import Split
 
 # Of the attack's logistic regression. scikit-learn's own tol, 1e-4, stops it up to 2e-3 nats from
 # the best threshold, and a forget image may lie between the two.
 MIA_FIT = {"C": 2.0, "tol": 1e-10, "max_iter": 1000}
+# Images scored at a time: on a CPU as many as suit its cache.
+CPU_BATCH_SIZE = 100
+GPU_BATCH_SIZE = 512
 
 
-BATCH = (100, 512)  # of images scored at a time: on a CPU what its cache holds, on a GPU
+# ---- a network's logits ----
 
 
-def accuracy(logits, labels):
-    """Share of images whose largest logit is their label's, in percent. logits [N, C], labels [N] or one for all."""
-    return 100 * float((logits.argmax(1) == labels).double().mean())
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Logits:
+    """What a network answers to the images of a split: logits, one row an image."""
+
+    train: Tensor  # [N, C], on split.train
+    test: Tensor  # [N, C], on split.test
+    # [N, C], on split.forget_test where these are images with a trigger on them; else None
+    triggered: Tensor | None = None
 
 
-def accuracy_of_batches(logits, labels, batch_size):
-    """The released code's accuracy, in percent: the unweighted mean over batches; a short last one counts in full."""
+def logits_of(model: nn.Module, images: ImageSet, title: str = "") -> Tensor:
+    """The logits [N, C] of all images of a set, in its order.
+
+    title: names the images in a progress bar. Where it is empty there is no bar.
+    """
+    on_gpu = next(model.parameters()).device.type == "cuda"
+    batch_size = GPU_BATCH_SIZE if on_gpu else CPU_BATCH_SIZE
+    bar = f"scoring {title}" if title else ""
+    return predict(model, batches(images, model, batch_size, what=bar))
+
+
+def split_logits(model: nn.Module, split: Split) -> Logits:
+    """A network's logits on all images of a split."""
+    triggered = None
+    if split.forget_test_from == "triggered":
+        triggered = logits_of(model, split.forget_test, "triggered")
+    return Logits(
+        train=logits_of(model, split.train, "training"),
+        test=logits_of(model, split.test, "test"),
+        triggered=triggered,
+    )
+
+
+def logits_of_part(logits: Tensor, images: ImageSet, part: ImageSet) -> Tensor:
+    """The rows of `logits` [N, C] that belong to `part` [M], a subset of `images` [N]; [M, C].
+
+    The set's index must ascend, as it does in split.train and split.test.
+    """
+    rows = torch.searchsorted(images.index, part.index)
+    assert torch.equal(images.index[rows], part.index)
+    return logits[rows.to(logits.device)]
+
+
+def forget_logits(logits: Tensor, split: Split) -> Tensor:
+    """Of logits on split.train [N, C] those of D_f."""
+    return logits_of_part(logits, split.train, split.forget)
+
+
+def forget_test_logits(logits: Logits, split: Split) -> Tensor:
+    """The logits [N, C] of the images on which D_f's accuracy is measured."""
+    if split.forget_test_from == "triggered":
+        assert logits.triggered is not None
+        return logits.triggered
+    if split.forget_test_from == "test":
+        return logits_of_part(logits.test, split.test, split.forget_test)
+    return logits_of_part(logits.train, split.train, split.forget_test)
+
+
+# ---- all scores of a network ----
+
+
+def score(
+    logits: Logits,
+    untrained: nn.Module,
+    split: Split,
+    *,
+    batch_size: int,
+    protocol: Protocol = PAPER,
+    untrained_in_train_mode: bool | None = None,
+    retain_batch_size: int | None = None,
+) -> dict[str, float]:
+    """All scores of a network after unlearning.
+
+    untrained: a network that has learned nothing, for ZRF. batch_size: the task's, which the
+    released protocol's accuracy and ZRF depend on.
+
+    What some methods need in the released protocol (methods/unsir.py, methods/bad_teacher.py):
+    untrained_in_train_mode: whether ZRF takes the untrained network's outputs by the statistics of
+    each batch; None: as the protocol says. retain_batch_size: what RetainTestAcc takes in place of
+    batch_size.
+
+    Returns TestAcc, RetainTestAcc, Df and MIA in percent, and ZRF, in [1 - ln 2, 1] in the paper's
+    protocol. Where there are triggered images also AttackSuccess: the percent of them that are
+    judged to be of the attacked class. Raises Diverged where the logits are not finite.
+    """
+    _check_finite(logits)
+    if untrained_in_train_mode is None:
+        untrained_in_train_mode = protocol.zrf_by_elementwise_kl
+    if retain_batch_size is None:
+        retain_batch_size = batch_size
+    forget_test = forget_test_logits(logits, split)
+    if untrained_in_train_mode:
+        data = batches(split.forget_test, untrained, batch_size)
+        untrained_logits = predict(untrained, data, train_mode=True)
+    else:
+        untrained_logits = logits_of(untrained, split.forget_test)
+    scores = {
+        "TestAcc": accuracy_by(protocol, logits.test, split.test.labels, batch_size),
+        "RetainTestAcc": retain_accuracy(logits.test, split, retain_batch_size, protocol),
+        "Df": accuracy_by(protocol, forget_test, split.forget_test.labels, batch_size),
+        "MIA": mia_of_forget_set(logits, split),
+        "ZRF": zrf(forget_test, untrained_logits, elementwise_kl=protocol.zrf_by_elementwise_kl),
+    }
+    if logits.triggered is not None:
+        scores["AttackSuccess"] = accuracy(logits.triggered, split.attacked_class)
+    return scores
+
+
+def _check_finite(logits):
+    for values in (logits.train, logits.test):
+        if not torch.isfinite(values).all():
+            raise Diverged(
+                "the network's outputs are not finite after unlearning: the method diverged; "
+                "soften its settings"
+            )
+
+
+# ---- accuracies ----
+
+
+def accuracy(logits: Tensor, labels: Tensor | int | None) -> float:
+    """Share of images whose largest logit is their label's, in percent.
+
+    logits [N, C]; labels [N], or one label for all.
+    """
+    is_right = logits.argmax(1) == labels
+    return 100 * float(is_right.double().mean())
+
+
+def accuracy_of_batches(logits: Tensor, labels: Tensor, batch_size: int) -> float:
+    """The released code's accuracy, in percent: the unweighted mean over batches.
+
+    A short last batch counts in full. logits [N, C], labels [N].
+    """
+    accuracies = []
     parts = zip(logits.split(batch_size), labels.split(batch_size), strict=True)
-    values = [accuracy(*part) for part in parts]
-    return sum(values) / len(values)
+    for batch_logits, batch_labels in parts:
+        accuracies.append(accuracy(batch_logits, batch_labels))
+    return sum(accuracies) / len(accuracies)
 
 
-def class_accuracy(logits, labels, num_classes):
+def accuracy_by(protocol: Protocol, logits: Tensor, labels: Tensor, batch_size: int) -> float:
+    """The accuracy in percent as the protocol measures it. logits [N, C], labels [N]."""
+    labels = labels.to(logits.device)
+    if protocol.accuracy_averages_batches:
+        return accuracy_of_batches(logits, labels, batch_size)
+    return accuracy(logits, labels)
+
+
+def retain_accuracy(
+    test_logits: Tensor, split: Split, batch_size: int, protocol: Protocol = PAPER
+) -> float:
+    """RetainTestAcc in percent, from the logits [N, C] on split.test."""
+    logits = logits_of_part(test_logits, split.test, split.retain_test)
+    return accuracy_by(protocol, logits, split.retain_test.labels, batch_size)
+
+
+def class_accuracy(logits: Tensor, labels: Tensor, num_classes: int) -> list[float | None]:
     """The accuracy of each class on its own images, in percent; None for a class without an image.
 
     logits [N, C], labels [N] int64. Returns a list of num_classes entries.
@@ -53,155 +204,75 @@ def class_accuracy(logits, labels, num_classes):
     return accuracies
 
 
+# ---- entropies, and what an attacker learns from them ----
+
+
 @one_thread()
-def entropy(logits):
-    """Entropy of each image's softmax in nats, [N], between 0 and ln C."""
+def entropy(logits: Tensor) -> Tensor:
+    """Entropy of each image's softmax in nats, [N], between 0 and ln C. logits [N, C]."""
     log_p = F.log_softmax(logits.double(), dim=1)
     return -(log_p.exp() * log_p).sum(1)
 
 
-def entropy_histogram(logits, bins=20):
-    """How many images [N, C] have an entropy in each of `bins` equal parts of 0 to ln C."""
-    return (
-        torch.histc((entropy(logits).cpu() / math.log(logits.shape[1])).clamp(max=1), bins, 0, 1)
-        .long()
-        .tolist()
-    )
+def entropy_histogram(logits: Tensor, bins: int = 20) -> list[int]:
+    """How many images have an entropy in each of `bins` equal parts of 0 to ln C. logits [N, C]."""
+    largest = math.log(logits.shape[1])
+    shares = (entropy(logits).cpu() / largest).clamp(max=1)
+    return torch.histc(shares, bins, 0, 1).long().tolist()
 
 
-@one_thread()
-def zrf(logits, untrained_logits, *, elementwise_kl=False):
-    """Zero retrain forgetting (arXiv:2205.08096): 1 - mean Jensen-Shannon divergence, in nats, to an untrained network.
-
-    Both [N, C]. Returns a number in [1 - ln 2, 1]; 1: the network answers as one that has learned nothing.
-    elementwise_kl: the released code's form, with KL(m||p) and KL(m||q) for KL(p||m) and KL(q||m), divided by N C.
-    """
-    log_p, log_q = (F.log_softmax(values.double(), dim=1) for values in (logits, untrained_logits))
-    log_m = torch.logaddexp(log_p, log_q) - math.log(2)
-    if elementwise_kl:
-        return 1 - float((log_m.exp() * (log_m - (log_p + log_q) / 2)).mean())
-    divergence = (log_p.exp() * (log_p - log_m) + log_q.exp() * (log_q - log_m)).sum(1) / 2
-    return 1 - float(divergence.mean())
+def mia_of_forget_set(logits: Logits, split: Split) -> float:
+    """`mia` of a split: members are D_r's images, non-members the test set's."""
+    retain = logits_of_part(logits.train, split.train, split.retain)
+    forget = forget_logits(logits.train, split)
+    return mia(entropy(retain), entropy(logits.test), entropy(forget))
 
 
-def mia(member_entropy, nonmember_entropy, forget_entropy):
-    """Membership inference attack: percent of the forget set judged to have been trained on. Entropies [N] in nats.
+def mia(member_entropy, nonmember_entropy, forget_entropy) -> float:
+    """Membership inference attack: percent of the forget set judged to have been trained on.
 
-    A logistic regression (lbfgs, balanced classes) on the entropy tells members (retained training images) from
-    non-members (test images). The goal is the retrained network's value, not 0 and not 50. C = 2 in the binary fit is
-    C = 1 in the multinomial one of the released code, which scikit-learn 1.8 no longer has.
-    The fit goes on until it is at its optimum (`MIA_FIT`).
+    Entropies in nats, each [N], tensors or arrays. A logistic regression (lbfgs, balanced classes)
+    on the entropy tells members (retained training images) from non-members (test images). The
+    goal is the retrained network's value, not 0 and not 50.
+
+    C = 2 in the binary fit is C = 1 in the multinomial one of the released code, which scikit-learn
+    1.8 no longer has. The fit goes on until it is at its optimum (`MIA_FIT`).
     """
     from sklearn.linear_model import LogisticRegression
 
-    members, others, forget = (
-        torch.as_tensor(v).double().cpu()
-        for v in (member_entropy, nonmember_entropy, forget_entropy)
-    )
+    members = torch.as_tensor(member_entropy).double().cpu()
+    nonmembers = torch.as_tensor(nonmember_entropy).double().cpu()
+    forget = torch.as_tensor(forget_entropy).double().cpu()
     # A shift moves no optimum. Without it, entropies that are all near ln C end the fit at once.
-    centre = (members.mean() + others.mean()) / 2
-    features = (torch.cat([members, others]) - centre)[:, None].numpy()
-    is_member = torch.cat([torch.ones(len(members)), torch.zeros(len(others))]).long().numpy()
+    centre = (members.mean() + nonmembers.mean()) / 2
+    features = (torch.cat([members, nonmembers]) - centre)[:, None].numpy()  # [N, 1]
+    is_member = torch.cat([torch.ones(len(members)), torch.zeros(len(nonmembers))]).long().numpy()
     attack = LogisticRegression(**MIA_FIT, class_weight="balanced", solver="lbfgs")
     attack.fit(features, is_member)
     judged_members = attack.predict((forget - centre)[:, None].numpy())
     return 100 * float(judged_members.mean())
 
 
-def logits_of(model, images, what=""):
-    """The logits [N, C] of every image of a set, in its order; what: a name for the progress bar, none where it is empty."""
-    size = BATCH[next(model.parameters()).device.type == "cuda"]
-    return predict(model, batches(images, model, size, what=what and f"scoring {what}"))
+# ---- zero retrain forgetting ----
 
 
-def picked(logits, images, part):
-    """Of `logits` [N, C] of the set `images`, whose index ascends, those of its subset `part`."""
-    at = torch.searchsorted(images.index, part.index)
-    assert torch.equal(images.index[at], part.index)
-    return logits[at.to(logits.device)]
+@one_thread()
+def zrf(logits: Tensor, untrained_logits: Tensor, *, elementwise_kl: bool = False) -> float:
+    """Zero retrain forgetting: 1 - the mean divergence, in nats, to an untrained network.
 
+    The divergence is Jensen and Shannon's. Both logits [N, C]. Returns a number in [1 - ln 2, 1];
+    1: the network answers as one that has learned nothing. Source: arXiv:2205.08096.
 
-def score(
-    train_logits,
-    test_logits,
-    untrained,
-    split,
-    *,
-    batch_size,
-    protocol=PAPER,
-    notes=None,
-    triggered_logits=None,
-    untrained_in_train_mode=None,
-    retain_batch_size=None,
-):
-    """All scores of a network after unlearning, from its logits [N, C] on split.train and split.test.
-
-    triggered_logits: those on split.forget_test where these are images with a trigger; else None.
-    untrained: a network that has learned nothing, for ZRF. batch_size: the task's, which the released protocol's
-    accuracy and ZRF depend on. notes["entropy_histogram"]: counts of D_f's training images by entropy.
-    untrained_in_train_mode: whether ZRF takes the untrained network's outputs by the statistics of
-    each batch; None: as the protocol says. retain_batch_size: what RetainTestAcc takes in place of
-    batch_size. What a method needs of these two its `scoring` says (methods/unsir.py).
-    Returns {TestAcc, RetainTestAcc, Df, MIA in percent, ZRF in [1 - ln 2, 1]}, and AttackSuccess, the percent of triggered
-    images that are judged to be of the attacked class, where there are any.
-    Raises Diverged where the logits are not finite.
+    elementwise_kl: the released code's form. It has KL(m||p) and KL(m||q) for KL(p||m) and
+    KL(q||m), and divides by N C.
     """
-    if not all(torch.isfinite(values).all() for values in (train_logits, test_logits)):
-        raise Diverged(
-            "the network's outputs are not finite after unlearning: the method diverged; soften its settings"
-        )
-    retain, forget = (
-        picked(train_logits, split.train, part) for part in (split.retain, split.forget)
-    )
-    if triggered_logits is not None:
-        forget_test = triggered_logits
-    elif split.forget_test_from == "test":
-        forget_test = picked(test_logits, split.test, split.forget_test)
+    log_p = F.log_softmax(logits.double(), dim=1)  # [N, C]
+    log_q = F.log_softmax(untrained_logits.to(logits.device).double(), dim=1)
+    log_m = torch.logaddexp(log_p, log_q) - math.log(2)  # of m, the mean of p and q
+    if elementwise_kl:
+        divergence = log_m.exp() * (log_m - (log_p + log_q) / 2)  # [N, C]
     else:
-        forget_test = picked(train_logits, split.train, split.forget_test)
-    if notes is not None:
-        notes["entropy_histogram"] = entropy_histogram(forget)
-    if untrained_in_train_mode is None:
-        untrained_in_train_mode = protocol.zrf_by_elementwise_kl
-    if retain_batch_size is None:
-        retain_batch_size = batch_size
-    if untrained_in_train_mode:  # by the statistics of the task's batches
-        base = predict(
-            untrained, batches(split.forget_test, untrained, batch_size), train_mode=True
-        )
-    else:
-        base = logits_of(untrained, split.forget_test)
-    base = base.to(forget_test.device)
-    attack = (
-        {}
-        if triggered_logits is None
-        else {"AttackSuccess": accuracy(triggered_logits, split.attacked_class)}
-    )
-    return {
-        "TestAcc": share_right(test_logits, split.test.labels, batch_size, protocol),
-        "RetainTestAcc": retain_accuracy(test_logits, split, retain_batch_size, protocol),
-        "Df": share_right(forget_test, split.forget_test.labels, batch_size, protocol),
-        "MIA": mia(entropy(retain), entropy(test_logits), entropy(forget)),
-        "ZRF": zrf(forget_test, base, elementwise_kl=protocol.zrf_by_elementwise_kl),
-        **attack,
-    }
-
-
-def retain_accuracy(test_logits, split, batch_size, protocol=PAPER):
-    """RetainTestAcc alone, in percent."""
-    return share_right(
-        picked(test_logits, split.test, split.retain_test),
-        split.retain_test.labels,
-        batch_size,
-        protocol,
-    )
-
-
-def share_right(logits, labels, batch_size, protocol):
-    """Accuracy in percent as the protocol takes it."""
-    labels = labels.to(logits.device)
-    return (
-        accuracy_of_batches(logits, labels, batch_size)
-        if protocol.accuracy_averages_batches
-        else accuracy(logits, labels)
-    )
+        p_from_m = log_p.exp() * (log_p - log_m)
+        q_from_m = log_q.exp() * (log_q - log_m)
+        divergence = (p_from_m + q_from_m).sum(1) / 2  # [N]
+    return 1 - float(divergence.mean())

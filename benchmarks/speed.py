@@ -127,8 +127,8 @@ def evaluation(place, args):
     test = plain.decoded(f"{place}/data/test")
 
     def fast():
-        logits = metrics.logits_of(ours, split.train), metrics.logits_of(ours, split.test)
-        return metrics.score(*logits, models.untrained(ours), split, batch_size=64)
+        logits = metrics.split_logits(ours, split)
+        return metrics.score(logits, models.untrained(ours), split, batch_size=64)
 
     def kept(values):  # ZRF is against another untrained network each time
         return torch.tensor([values[name] for name in ("TestAcc", "RetainTestAcc", "Df", "MIA")])

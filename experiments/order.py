@@ -57,8 +57,8 @@ def outcome(model, split, untrained, alpha, *, full_set=None, size=64, per_sampl
     )
     chosen = torch.cat([(forget[name] > alpha * full[name]).flatten() for name in full])
     ssd.dampen(model, full, forget, alpha=alpha, lam=1)
-    logits = metrics.logits_of(model, split.train), metrics.logits_of(model, split.test)
-    return chosen, metrics.score(*logits, untrained, split, batch_size=64)
+    logits = metrics.split_logits(model, split)
+    return chosen, metrics.score(logits, untrained, split, batch_size=64)
 
 
 def main(argv=None):

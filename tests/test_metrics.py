@@ -24,9 +24,8 @@ def test_accuracy_by_hand():
     logits = torch.eye(5)[[0, 1, 2, 3, 0]]
     labels = torch.tensor([0, 1, 2, 0, 4])
     assert metrics.accuracy(logits, labels) == pytest.approx(60)
-    assert metrics.accuracy_of_batches(logits, labels, 4) == pytest.approx(
-        (75 + 0) / 2
-    )  # the batch of one counts in full
+    # the batch of one counts in full
+    assert metrics.accuracy_of_batches(logits, labels, 4) == pytest.approx((75 + 0) / 2)
 
 
 def test_class_accuracy_by_hand():
@@ -61,29 +60,28 @@ def test_zrf_against_scipy():
     a, b = rng.normal(size=(2, 30, 7)) * 4
     p, q = scipy.special.softmax(a, 1), scipy.special.softmax(b, 1)
     m = (p + q) / 2
-    wanted = 1 - np.mean((scipy.special.rel_entr(p, m) + scipy.special.rel_entr(q, m)).sum(1) / 2)
+    kl_to_m = scipy.special.rel_entr(p, m) + scipy.special.rel_entr(q, m)
+    wanted = 1 - np.mean(kl_to_m.sum(1) / 2)
     a, b = torch.tensor(a), torch.tensor(b)
     assert metrics.zrf(a, b) == pytest.approx(wanted, abs=1e-12)
     assert metrics.zrf(a, a) == pytest.approx(1)
     far = torch.eye(2, dtype=torch.float64) * 1e4
     assert metrics.zrf(far, far.flip(1)) == pytest.approx(1 - math.log(2))
-    released = (
-        scipy.special.rel_entr(m, p) + scipy.special.rel_entr(m, q)
-    ).mean() / 2  # over N and C
+    kl_from_m = scipy.special.rel_entr(m, p) + scipy.special.rel_entr(m, q)
+    released = kl_from_m.mean() / 2  # over N and C
     assert metrics.zrf(a, b, elementwise_kl=True) == pytest.approx(1 - float(released), abs=1e-12)
 
 
 @pytest.mark.parametrize(("scale", "members", "others"), [(0.05, 900, 150), (0.1, 200, 20)])
 def test_mia_equals_the_released_multinomial_fit(scale, members, others):
-    """Two-class softmax regression with penalty 0.5 ||W||^2 at C = 1 and balanced weights, minimised by SciPy.
+    """Two-class softmax regression with balanced weights, minimised by SciPy.
 
-    The penalty moves the border here: at C = 1 of the binary fit the second score would be 2.1 points higher.
+    Its penalty is 0.5 ||W||^2 at C = 1. It moves the border here: at C = 1 of the binary fit the
+    second score would be 2.1 points higher.
     """
     rng = np.random.default_rng(0)
-    member_entropy, other_entropy = (
-        rng.gamma(0.3, scale, members),
-        rng.gamma(2.0, 2 * scale, others),
-    )
+    member_entropy = rng.gamma(0.3, scale, members)
+    other_entropy = rng.gamma(2.0, 2 * scale, others)
     forget_entropy = np.linspace(0, 8 * scale, 4001)  # so fine that a moved border shows
     x = np.concatenate([member_entropy, other_entropy])
     y = np.concatenate([np.ones(members, int), np.zeros(others, int)])
@@ -91,16 +89,12 @@ def test_mia_equals_the_released_multinomial_fit(scale, members, others):
 
     def loss(v):
         logits = np.outer(x, v[:2]) + v[2:]
-        return (
-            -(weight * scipy.special.log_softmax(logits, 1)[np.arange(len(y)), y]).sum()
-            + 0.5 * (v[:2] ** 2).sum()
-        )
+        log_p = scipy.special.log_softmax(logits, 1)[np.arange(len(y)), y]
+        return -(weight * log_p).sum() + 0.5 * (v[:2] ** 2).sum()
 
     v = scipy.optimize.minimize(loss, np.zeros(4), method="BFGS", tol=1e-9).x
     wanted = 100 * np.mean((np.outer(forget_entropy, v[:2]) + v[2:]).argmax(1))
-    got = metrics.mia(
-        *(torch.tensor(values) for values in (member_entropy, other_entropy, forget_entropy))
-    )
+    got = metrics.mia(member_entropy, other_entropy, forget_entropy)
     assert 15 < wanted < 85
     assert got == pytest.approx(wanted, abs=0.03)  # one of the 4001
 
@@ -176,80 +170,149 @@ def test_mia_extremes():
     assert metrics.mia(low, high, high[:50]) == 0
 
 
-@pytest.mark.parametrize("protocol", [PAPER, RELEASED])
-@pytest.mark.parametrize("task", ["class", "sub_class", "random"])
-def test_score_sees_every_image_once_and_agrees_with_the_parts(task, protocol):
+TASKS = ("class", "sub_class", "random")
+
+
+def split_of_shapes(task, protocol):
     train, test = datasets.load("DigitShapes")
     if task == "random":
-        split = splits.split_random(train, test, 0.02, 0, protocol=protocol)
-    else:
-        split = (splits.split_class if task == "class" else splits.split_sub_class)(
-            train, test, 1, protocol=protocol
-        )
+        return splits.split_random(train, test, 0.02, 0, protocol=protocol)
+    split = splits.split_class if task == "class" else splits.split_sub_class
+    return split(train, test, 1, protocol=protocol)
+
+
+def networks_for(split, classes):
+    """(a network trained for an epoch, an untrained one)."""
     torch.manual_seed(0)
+    model = models.ResNet18(classes, width=8)
+    untrained = models.ResNet18(classes, width=8)
+    data = batches(split.retain, model, 64, shuffle=True)
+    fit(model, data, sgd(model, 0.05), 1)
+    return model, untrained
+
+
+def logits_in_one_batch(model, images):
+    x, _, _ = next(iter(batches(images, model, len(images))))
+    with torch.no_grad():
+        return model.eval()(x)
+
+
+@pytest.mark.parametrize("protocol", [PAPER, RELEASED])
+@pytest.mark.parametrize("task", TASKS)
+def test_score_agrees_with_its_parts(task, protocol):
+    split = split_of_shapes(task, protocol)
+    model, untrained = networks_for(split, 3)
+    released = protocol is RELEASED
+    logits = metrics.split_logits(model, split)
+    scores = metrics.score(logits, untrained, split, batch_size=64, protocol=protocol)
+
+    images_of = {
+        "TestAcc": split.test,
+        "RetainTestAcc": split.retain_test,
+        "Df": split.forget_test,
+    }
+    for name, images in images_of.items():
+        by_hand = logits_in_one_batch(model, images)
+        if released:
+            wanted = metrics.accuracy_of_batches(by_hand, images.labels, 64)
+        else:
+            wanted = metrics.accuracy(by_hand, images.labels)
+        assert scores[name] == pytest.approx(wanted), name
+
+    entropies = []
+    for images in (split.retain, split.test, split.forget):
+        entropies.append(metrics.entropy(logits_in_one_batch(model, images)))
+    one_image_on_the_border = 100 / 29
+    mia = metrics.mia(*entropies)
+    assert scores["MIA"] == pytest.approx(mia, abs=one_image_on_the_border + 0.1)
+
+    data = batches(split.forget_test, untrained, 64)
+    base = predict(untrained, data, train_mode=released)
+    by_hand = logits_in_one_batch(model, split.forget_test)
+    zrf = metrics.zrf(by_hand, base, elementwise_kl=released)
+    assert scores["ZRF"] == pytest.approx(zrf, abs=1e-5)
+    assert zrf < 1
+    if not released:
+        assert zrf >= 1 - math.log(2)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_network_sees_every_image_once(task):
+    split = split_of_shapes(task, PAPER)
     model, untrained = models.ResNet18(3, width=8), models.ResNet18(3, width=8)
-    fit(model, batches(train, model, 64, shuffle=True), sgd(model, 0.05), 1)
     seen = []
-    hook = model.register_forward_hook(lambda m, inputs, out: seen.append(len(inputs[0])))
-    stored = metrics.logits_of(model, split.train), metrics.logits_of(model, split.test)
-    scores = metrics.score(*stored, untrained, split, batch_size=64, protocol=protocol)
-    hook.remove()
-    assert sum(seen) == len(train) + len(test)
-
-    def logits(images):
-        with torch.no_grad():
-            return model.eval()(next(iter(batches(images, model, len(images))))[0])
-
-    def share_right(images):
-        if protocol is PAPER:
-            return metrics.accuracy(logits(images), images.labels)
-        return metrics.accuracy_of_batches(logits(images), images.labels, 64)
-
-    wanted = {"TestAcc": test, "RetainTestAcc": split.retain_test, "Df": split.forget_test}
-    assert {name: scores[name] for name in wanted} == pytest.approx(
-        {name: share_right(images) for name, images in wanted.items()}
-    )
-    parts = [metrics.entropy(logits(images)) for images in (split.retain, test, split.forget)]
-    assert scores["MIA"] == pytest.approx(
-        metrics.mia(*parts), abs=3.5
-    )  # one image of 29 may lie on the border
-    base = predict(
-        untrained, batches(split.forget_test, untrained, 64), train_mode=protocol is RELEASED
-    )
-    zrf = metrics.zrf(logits(split.forget_test), base, elementwise_kl=protocol is RELEASED)
-    assert scores["ZRF"] == pytest.approx(zrf, abs=1e-5) and zrf < 1
-    assert protocol is RELEASED or zrf >= 1 - math.log(2)
+    model.register_forward_hook(lambda module, inputs, output: seen.append(len(inputs[0])))
+    logits = metrics.split_logits(model, split)
+    metrics.score(logits, untrained, split, batch_size=64)
+    assert sum(seen) == len(split.train) + len(split.test)
 
 
 def test_what_depends_on_the_method_under_released():
     """Bad teacher's ZRF: untrained network in eval mode. UNSIR's RetainTestAcc: batches of 32."""
     split = splits.split_class(*datasets.load("Digits"), 8, protocol=RELEASED)
     assert len(split.retain_test) % 32  # else a last batch is as long as all others
-    torch.manual_seed(0)
-    model, untrained = models.ResNet18(10, width=8), models.ResNet18(10, width=8)
-    fit(model, batches(split.retain, model, 64, shuffle=True), sgd(model, 0.05), 1)
-    stored = metrics.logits_of(model, split.train), metrics.logits_of(model, split.test)
+    model, untrained = networks_for(split, 10)
+    logits = metrics.split_logits(model, split)
 
     def scores(method):
-        options = METHODS[method].scoring(RELEASED) if METHODS[method].scoring else {}
+        scoring = METHODS[method].scoring
+        options = scoring(RELEASED) if scoring else {}
         network = copy.deepcopy(untrained)  # in train mode its running statistics move
-        return metrics.score(*stored, network, split, batch_size=48, protocol=RELEASED, **options)
+        return metrics.score(logits, network, split, batch_size=48, protocol=RELEASED, **options)
 
-    usual, taught, impaired = (scores(method) for method in ("ssd", "bad_teacher", "unsir"))
-    forget_test = metrics.picked(stored[1], split.test, split.forget_test)
-    even = metrics.logits_of(untrained, split.forget_test)
-    assert taught["ZRF"] == metrics.zrf(forget_test, even, elementwise_kl=True) != usual["ZRF"]
-    retain_test = metrics.picked(stored[1], split.test, split.retain_test)
+    usual, taught, impaired = scores("ssd"), scores("bad_teacher"), scores("unsir")
+    forget_test = metrics.forget_test_logits(logits, split)
+    in_eval_mode = metrics.logits_of(untrained, split.forget_test)
+    assert taught["ZRF"] == metrics.zrf(forget_test, in_eval_mode, elementwise_kl=True)
+    assert taught["ZRF"] != usual["ZRF"]
+    retain_test = metrics.logits_of_part(logits.test, split.test, split.retain_test)
     by_32 = metrics.accuracy_of_batches(retain_test, split.retain_test.labels, 32)
-    assert impaired["RetainTestAcc"] == by_32 != usual["RetainTestAcc"]
-    for other, name in ((taught, "ZRF"), (impaired, "RetainTestAcc")):
-        assert {**other, name: None} == {**usual, name: None}
+    assert impaired["RetainTestAcc"] == by_32
+    assert impaired["RetainTestAcc"] != usual["RetainTestAcc"]
+    assert {**taught, "ZRF": None} == {**usual, "ZRF": None}
+    assert {**impaired, "RetainTestAcc": None} == {**usual, "RetainTestAcc": None}
     assert METHODS["bad_teacher"].scoring(PAPER) == METHODS["unsir"].scoring(PAPER) == {}
 
 
 def test_score_refuses_a_broken_network():
     split = splits.split_class(*datasets.load("Digits"), 3)
-    logits = [torch.zeros(len(images), 10) for images in (split.train, split.test)]
-    logits[1][7, 3] = float("nan")
+    test_logits = torch.zeros(len(split.test), 10)
+    test_logits[7, 3] = float("nan")
+    logits = metrics.Logits(train=torch.zeros(len(split.train), 10), test=test_logits)
     with pytest.raises(UserError, match="diverged"):
-        metrics.score(*logits, models.ResNet18(10, width=8), split, batch_size=64)
+        metrics.score(logits, models.ResNet18(10, width=8), split, batch_size=64)
+
+
+def one_hot(labels):
+    return torch.nn.functional.one_hot(labels, 10).float() * 20
+
+
+def test_scores_of_a_healed_trigger_by_hand():
+    """A quarter of the triggered images goes to class 0, all other answers are right."""
+    train, test = datasets.load("Digits")
+    split = splits.split_corrupted(train, test, "patch", 50, 0.5, train_seed=0, seed=1)
+    answers = split.forget_test.labels.clone()
+    quarter = len(answers) // 4
+    answers[:quarter] = 0
+    logits = metrics.Logits(
+        train=one_hot(split.train.labels), test=one_hot(test.labels), triggered=one_hot(answers)
+    )
+    scores = metrics.score(logits, models.ResNet18(10, width=8), split, batch_size=64)
+    share = 100 * quarter / len(answers)
+    assert scores["TestAcc"] == scores["RetainTestAcc"] == 100
+    assert scores["AttackSuccess"] == pytest.approx(share)
+    assert scores["Df"] == pytest.approx(100 - share)
+
+
+def test_scores_of_healed_labels_by_hand():
+    """Of the 50 images with a wrong label 10 are given their true one."""
+    train, test = datasets.load("Digits")
+    split = splits.split_corrupted(train, test, "label", 50, 0.5, train_seed=0, seed=1)
+    corrupted = torch.searchsorted(train.index, split.forget_test.index)
+    answers = split.train.labels.clone()
+    answers[corrupted[:10]] = train.labels[corrupted[:10]]
+    logits = metrics.Logits(train=one_hot(answers), test=one_hot(test.labels))
+    scores = metrics.score(logits, models.ResNet18(10, width=8), split, batch_size=64)
+    assert scores["TestAcc"] == scores["RetainTestAcc"] == 100
+    assert scores["Df"] == pytest.approx(20)
+    assert "AttackSuccess" not in scores

@@ -128,8 +128,7 @@ def test_scores_are_the_plain_ways(pair, monkeypatch):
     wanted = plain.scores(theirs, data, test_data, 2)
     split = splits.split_class(train, test, "2")
     got = metrics.score(
-        metrics.logits_of(ours, train),
-        metrics.logits_of(ours, test),
+        metrics.split_logits(ours, split),
         untrained,
         split,
         batch_size=64,

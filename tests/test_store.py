@@ -217,8 +217,8 @@ def test_original_network_is_scored_once_for_all_classes(place, tmp_path):
             if task == "random"
             else splits.split_class(train, test, forget)
         )
-        logits = metrics.logits_of(model, train), metrics.logits_of(model, test)
-        wanted = metrics.score(*logits, models.ResNet18(10, width=16), split, batch_size=64)
+        logits = metrics.split_logits(model, split)
+        wanted = metrics.score(logits, models.ResNet18(10, width=16), split, batch_size=64)
         for name in ("TestAcc", "RetainTestAcc", "Df", "MIA"):
             assert record["scores"][name] == pytest.approx(wanted[name], abs=1e-9)
 
