@@ -1,17 +1,21 @@
-"""Selective Synaptic Dampening: forget without training. Needs torch alone and works on any nn.Module.
+"""Selective Synaptic Dampening: forget without training. Needs only torch; works on any nn.Module.
 
-Foster, Schoepf, Brintrup: Fast Machine Unlearning Without Retraining Through Selective Synaptic Dampening,
-AAAI 2024, arXiv:2308.07707. Its label-free measure ("norm"): Loss-Free SSD, arXiv:2402.19308; the norm not squared
-("xlf"): Potion, arXiv:2406.09173. An alpha that nobody need choose: Adaptive SSD, arXiv:2402.10098.
+Foster, Schoepf, Brintrup: Fast Machine Unlearning Without Retraining Through Selective Synaptic
+Dampening, AAAI 2024, arXiv:2308.07707.
 
     importance   I_S = mean over batches b of S of ( d/dtheta mean_{(x,y) in b} CE(f(x), y) )^2
     select       I_Df > alpha * I_D
-    dampen       theta <- min( lam * I_D / I_Df, 1 ) * theta           for the selected parameters
-    adaptive     alpha = p-th percentile of I_Df / I_D,   p = 100 - ln( 1 + 100 s |D_f| / |D| ),   s = 1
+    dampen       theta <- min( lam * I_D / I_Df, 1 ) * theta        for the selected parameters
+    adaptive     alpha = p-th percentile of I_Df / I_D,   p = 100 - ln( 1 + 100 s |D_f| / |D| )
 
-D is all that the model was trained on, D_f included. Beware: gradients are squared batch by batch, so importances depend
-on batch size and order, and published values of alpha belong to batches of 64 of a set sorted by class (128 of a shuffled
-one for random forgetting). `per_sample=True` depends on neither.
+D is all that the model was trained on, D_f included. f(x) are the logits. The adaptive alpha is
+Adaptive SSD, arXiv:2402.10098, with s = 1. Two other measures of importance need no labels: "norm",
+Loss-Free SSD, arXiv:2402.19308, and "xlf", Potion, arXiv:2406.09173.
+
+Gradients are squared batch by batch, so importances depend on the batch size and on the order of D.
+Published values of alpha belong to batches of 64 of a set sorted by class, and for random
+forgetting to batches of 128 of a shuffled set. With `per_sample=True` importances depend on
+neither.
 
 Networks in float16 and bfloat16 are taken as they are. Gradients are squared, summed and compared
 in float32.
@@ -19,10 +23,13 @@ in float32.
 
 import math
 import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor, nn
 
 from per_sample_gradients import (
     at_least_float32,
@@ -32,29 +39,36 @@ from per_sample_gradients import (
     unscaled_gradients,
 )
 
-PARAMETER_DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+Importances = dict[str, Tensor]  # {parameter name: tensor of the parameter's shape}
 
 
-def importance(model, batches, *, measure="fisher", per_sample=False):
-    """How much each parameter matters for `batches`, an iterable of (x [B, ...], y [B] integers).
+def importance(
+    model: nn.Module,
+    batches: Iterable[Sequence],
+    *,
+    measure: str = "fisher",
+    per_sample: bool = False,
+) -> Importances:
+    """How much each parameter matters for `batches`.
 
+    model: gives logits [B, C]. It is run in eval mode and given back as it came.
+    batches: an iterable of (x [B, ...], y [B] integers). What follows y in a batch is ignored.
+    Batches without samples are omitted.
     measure: "fisher", the squared gradient of the cross-entropy (SSD); "norm", the absolute
     gradient of ||f(x)||_2^2, labels ignored (LFSSD); "xlf", that of ||f(x)||_2 (Potion);
     "true_fisher", only with per_sample: squared gradients of the cross-entropy to every label, each
     weighted by the model's own probability for it.
     per_sample: every sample's own gradient is squared (or its absolute value taken), not the batch
     mean's, and samples weigh the same. Without it batches weigh the same, a short last one too.
-    The model gives logits [B, C]. Batches without samples are left out.
 
     Returns {parameter name: tensor of the parameter's shape}, zero where no gradient flows. The
-    tensors are float32, or float64 for parameters in float64. The model is run in eval mode and
-    given back as it came.
+    tensors are float32, or float64 for parameters in float64.
     ValueError or TypeError, of one line, for: an unknown measure; a model without parameters that
     can be trained; gradients switched off; batches or logits of another form; labels that are not
     classes; no batches; importances that are not finite.
     """
-    values, _ = _importance_and_size(model, batches, measure, per_sample)
-    return values
+    importances, _ = _importance_and_size(model, batches, measure, per_sample)
+    return importances
 
 
 def _importance_and_size(model, batches, measure, per_sample):
@@ -62,39 +76,46 @@ def _importance_and_size(model, batches, measure, per_sample):
     _check_measure(measure, per_sample)
     _check_batches(batches)
     _check_trainable(model)
-    parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
-    total = {}
-    for name, p in model.named_parameters():
-        total[name] = at_least_float32(torch.zeros_like(p))
-    device = next(iter(total.values())).device
+    sums = {name: at_least_float32(torch.zeros_like(p)) for name, p in model.named_parameters()}
+    device = next(iter(sums.values())).device
     add = _add_samples if per_sample else _add_batch_mean
     batch_count, sample_count = 0, 0
     with _eval_mode(model):
-        for number, batch in enumerate(batches, 1):
-            x, y = _checked_pair(batch, number)
+        for number, parts in enumerate(batches, 1):
+            x, y = _checked_pair(parts, number)
             if len(x) == 0:
                 continue
-            with torch.enable_grad():  # batches from a generator that is in torch.no_grad()
-                add(total, model, parameters, x.to(device), y.to(device), measure, number)
+            batch = _Batch(number, x.to(device), y.to(device))
+            with torch.enable_grad():  # the batches may come from a generator in torch.no_grad()
+                add(sums, model, batch, MEASURES[measure])
             batch_count += 1
             sample_count += len(x)
-            if batch_count == 1:  # what is wrong with the network is said before the other batches
-                _check_finite(total)
+            if batch_count == 1:
+                _check_sums(sums)  # say what is wrong with the network before the other batches
     if batch_count == 0:
         reason = "the iterable is empty, or it is an iterator that was used up before"
         message = f"there are no batches to take importances from: {reason}"
         raise ValueError(f"{message}; give a list or a DataLoader")
-    _check_finite(total)
+    _check_sums(sums)
     count = sample_count if per_sample else batch_count
-    return {name: value / count for name, value in total.items()}, sample_count
+    return {name: value / count for name, value in sums.items()}, sample_count
 
 
 @torch.no_grad()
-def dampen(model, full, forget, *, alpha, lam, shares=None):
+def dampen(
+    model: nn.Module,
+    full: Importances,
+    forget: Importances,
+    *,
+    alpha: float,
+    lam: float,
+    shares: dict[str, float] | None = None,
+) -> float:
     """Shrink in place the parameters whose I_Df is more than alpha times their I_D.
 
     full, forget: importances I_D and I_Df. alpha: smaller selects more. lam (lambda): smaller
     dampens further. All is computed in float32 or wider, whatever the parameters' precision.
+
     Returns the share of parameters selected, in [0, 1]; `shares`, a dict, takes that of each
     tensor, by name.
     ValueError or TypeError, of one line, for: alpha or lam that is not a number of 0 or more; a
@@ -108,76 +129,89 @@ def dampen(model, full, forget, *, alpha, lam, shares=None):
         _check_importances(title, importances, parameters)
     counts = {}
     for name, p in parameters.items():
-        i_full = _beside(full[name], p)
-        i_forget = _beside(forget[name], p)
-        chosen = i_forget > alpha * i_full
+        i_full = _comparable(full[name], p)
+        i_forget = _comparable(forget[name], p)
+        is_selected = i_forget > alpha * i_full
         factor = (lam * i_full / i_forget).clamp(max=1)
-        p.copy_(torch.where(chosen, factor * p, p))
-        counts[name] = chosen.sum()
+        p.copy_(torch.where(is_selected, factor * p, p))
+        counts[name] = is_selected.sum()
     torch.clear_autocast_cache()  # of the weights as they were
-    counts = _at_once(counts)
+    counts = _numbers(counts)
     if shares is not None:
         for name, count in counts.items():
             shares[name] = count / max(1, parameters[name].numel())
-    return sum(counts.values()) / max(1, sum(p.numel() for p in parameters.values()))
+    total = sum(p.numel() for p in parameters.values())
+    return sum(counts.values()) / max(1, total)
 
 
-def _beside(importance, p):
-    """The importance on p's device, in the wider precision of both and at least float32."""
-    dtype = torch.promote_types(importance.dtype, p.dtype)
-    return at_least_float32(importance.to(p.device, dtype))
+def _comparable(importance, tensor):
+    """The importance on the tensor's device, in the wider precision of both, float32 at least."""
+    dtype = torch.promote_types(importance.dtype, tensor.dtype)
+    return at_least_float32(importance.to(tensor.device, dtype))
 
 
-def _at_once(scalars):
-    """{name: tensor of one number} as Python's numbers, for which a GPU is waited for once."""
-    return (
-        dict(zip(scalars, torch.stack(list(scalars.values())).tolist(), strict=True))
-        if scalars
-        else {}
-    )
+def _numbers(scalars):
+    """{name: tensor of one number} as Python's numbers. A GPU is waited for only once."""
+    if not scalars:
+        return {}
+    values = torch.stack(list(scalars.values())).tolist()
+    return dict(zip(scalars, values, strict=True))
 
 
-def sorted_ratios(full, forget):
-    """I_Df / I_D of all parameters in ascending order, [P' <= P]; left out: NaN and infinity, where I_D is 0.
+def sorted_ratios(full: Importances, forget: Importances) -> Tensor:
+    """I_Df / I_D of all parameters in ascending order, [at most P].
 
-    Sorting is what an adaptive alpha costs; any number of percentiles can then be read.
-    float32, or float64 where an importance is. ValueError where nothing is left, where an
-    importance is not finite, or where the two are of different models; TypeError for no dict.
+    NaN and infinity, where I_D is 0, are omitted. Sorting is what an adaptive alpha costs: any
+    number of percentiles can then be read. float32, or float64 where an importance is that.
+    ValueError where nothing is left, where an importance is not finite, or where the two are of
+    different models; TypeError for no dict.
     """
     _check_importances("I_D", full, full)
     _check_importances("I_Df", forget, full)
-    ratios = []
+    parts = []
     for name in full:
-        i_full = _beside(full[name], forget[name])
-        i_forget = _beside(forget[name], i_full)
-        ratios.append((i_forget / i_full).flatten())
-    ratios = torch.cat(ratios) if ratios else torch.zeros(0)
+        i_full = _comparable(full[name], forget[name])
+        i_forget = _comparable(forget[name], i_full)
+        parts.append((i_forget / i_full).flatten())
+    ratios = torch.cat(parts) if parts else torch.zeros(0)
     ratios = ratios[torch.isfinite(ratios)].sort().values
-    if not len(ratios):
-        raise ValueError(
-            "no parameter has a finite I_Df / I_D; the importances are zero, and the model or its data broken"
-        )
+    if len(ratios) == 0:
+        reason = "the importances are zero, and the model or its data broken"
+        raise ValueError(f"no parameter has a finite I_Df / I_D; {reason}")
     return ratios
 
 
-def adaptive_alpha(ratios, share_forgotten, strength=1.0):
-    """The alpha that leaves ln(1 + 100 s |D_f| / |D|) percent of the sorted ratios above it, linearly interpolated.
+def adaptive_alpha(ratios: Tensor, share_forgotten: float, strength: float = 1.0) -> float:
+    """The p-th percentile of I_Df / I_D, p = 100 - ln(1 + 100 s |D_f| / |D|). arXiv:2402.10098.
 
-    share_forgotten: |D_f| / |D|, in (0, 1]; strength: s, of Potion's search (at most 100 percent are ever selected).
+    ratios: as `sorted_ratios` gives them. share_forgotten: |D_f| / |D|, in (0, 1]. strength: s, of
+    Potion's search (arXiv:2406.09173). At most 100 percent are ever selected.
     """
-    selected = min(100.0, math.log1p(100 * strength * share_forgotten))
-    at = (1 - selected / 100) * (len(ratios) - 1)
-    low, high = (float(ratios[int(position)]) for position in (at, math.ceil(at)))
-    return low + (at - int(at)) * (high - low)
+    selected_percent = min(100.0, math.log1p(100 * strength * share_forgotten))
+    # Linear interpolation between the two neighbours of this position.
+    position = (1 - selected_percent / 100) * (len(ratios) - 1)
+    below = float(ratios[int(position)])
+    above = float(ratios[math.ceil(position)])
+    return below + (position - int(position)) * (above - below)
 
 
-def unlearn(model, forget_batches, full_batches, *, alpha, lam, measure="fisher", per_sample=False):
+def unlearn(
+    model: nn.Module,
+    forget_batches: Iterable[Sequence],
+    full_batches: Iterable[Sequence],
+    *,
+    alpha: float | str,
+    lam: float,
+    measure: str = "fisher",
+    per_sample: bool = False,
+) -> nn.Module:
     """Make `model` forget `forget_batches`: both importances, then `dampen`.
 
     The model is changed in place and returned.
 
     alpha: a number, or "adaptive" (with the paper's lam = 1: Adaptive SSD).
     forget_batches, full_batches, measure, per_sample: as for `importance`.
+    Warns where alpha is too large to select anything.
     Errors: as for `importance` and `dampen`. Settings are checked before any work. D_f is read
     before D, since it is the smaller: what is wrong with it, or with the network, is said early.
     """
@@ -203,18 +237,21 @@ def unlearn(model, forget_batches, full_batches, *, alpha, lam, measure="fisher"
     return model
 
 
-def warn_at_ceiling(alpha, full_size, forget_size):
-    """Warn where alpha >= |D| / |D_f|: where D's batches over D_f are D_f's own, nothing can be selected any more."""
-    if alpha >= full_size / forget_size:
-        warnings.warn(
-            f"alpha = {alpha:g} reaches |D| / |D_f| = {full_size / forget_size:.4g}: where D's "
-            "batches over D_f are D_f's own, nothing can be selected; take a smaller alpha",
-            stacklevel=2,
-        )
+def warn_at_ceiling(alpha: float, full_size: int, forget_size: int) -> None:
+    """Warn where alpha >= |D| / |D_f|.
+
+    Where D's batches over D_f are D_f's own, I_D is at least |D_f| / |D| of I_Df. Such an alpha
+    then selects nothing.
+    """
+    ceiling = full_size / forget_size
+    if alpha >= ceiling:
+        message = f"alpha = {alpha:g} reaches |D| / |D_f| = {ceiling:.4g}"
+        reason = "where D's batches over D_f are D_f's own, nothing can be selected"
+        warnings.warn(f"{message}: {reason}; take a smaller alpha", stacklevel=2)
 
 
 @contextmanager
-def _eval_mode(model):
+def _eval_mode(model: nn.Module) -> Iterator[None]:
     """Every module in eval mode, and each back in its own mode afterwards."""
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
@@ -225,80 +262,123 @@ def _eval_mode(model):
             module.training = training
 
 
-# ---- the measures: K losses per sample, [K, B], and the power to which the size of their gradients is taken ----
+# ---- the measures ----
 
 
-def _rooted(log_p):
-    """[C, B] of sqrt(p(c)) CE(f(x), c): the squares of its gradients are those of CE(f(x), c), weighted by p(c)."""
+class _Batch(NamedTuple):
+    """One of the batches."""
+
+    number: int  # from 1, for messages
+    x: Tensor  # [B, ...]
+    y: Tensor  # [B] integers
+
+
+class Measure(NamedTuple):
+    """A way to measure importance: the mean size of the gradients of some losses."""
+
+    name: str
+    losses: Callable  # (logits [B, C], y [B]) -> [K, B]: K losses of each sample
+    power: int  # the gradients' size: their absolute values, to this power
+    least_classes: int  # with fewer all gradients are zero
+    reads_labels: bool = False
+
+
+def _cross_entropies(logits, y):
+    """CE(f(x), y), [1, B]."""
+    return F.cross_entropy(logits, y.long(), reduction="none")[None]
+
+
+def _squared_norms(logits, y):
+    """||f(x)||_2^2, [1, B]."""
+    return logits.square().sum(1)[None]
+
+
+def _norms(logits, y):
+    """||f(x)||_2, [1, B]."""
+    return torch.linalg.vector_norm(logits, dim=1)[None]
+
+
+def _weighted_cross_entropies(logits, y):
+    """sqrt(p(c)) CE(f(x), c) for every label c, [C, B].
+
+    The squares of its gradients are those of CE(f(x), c), weighted by p(c), the model's own
+    probability.
+    """
+    log_p = F.log_softmax(logits, 1)
     return (-(log_p.detach() / 2).exp() * log_p).T
 
 
-LOSSES = {
-    "fisher": lambda logits, y: F.cross_entropy(logits, y.long(), reduction="none")[None],
-    "norm": lambda logits, y: logits.square().sum(1)[None],
-    "xlf": lambda logits, y: torch.linalg.vector_norm(logits, dim=1)[None],
-    "true_fisher": lambda logits, y: _rooted(F.log_softmax(logits, 1)),
+MEASURES = {
+    "fisher": Measure("fisher", _cross_entropies, 2, least_classes=2, reads_labels=True),
+    "norm": Measure("norm", _squared_norms, 1, least_classes=1),
+    "xlf": Measure("xlf", _norms, 1, least_classes=1),
+    "true_fisher": Measure("true_fisher", _weighted_cross_entropies, 2, least_classes=2),
 }
 
 
-POWER = {"fisher": 2, "norm": 1, "xlf": 1, "true_fisher": 2}
+def _trainable(model):
+    """{name: parameter} of those that are not frozen."""
+    return {name: p for name, p in model.named_parameters() if p.requires_grad}
 
 
-def _add_batch_mean(total, model, parameters, x, y, measure, number):
-    """Add the size of the gradient of the batch's mean loss, all parameters at once."""
-    given = model(x)
-    _check_logits(given, y, measure, number)
-    logits = at_least_float32(given)
-    losses = LOSSES[measure](logits, y)
-    _check_losses(losses, model, x, number)
-    in_float16 = computes_in_float16(model, given)
-    gradients = _gradients(losses.mean(), logits, list(parameters.values()), in_float16)
-    used = {name: g for name, g in zip(parameters, gradients, strict=True) if g is not None}
-    _check_dense(used)
-    sums = [total[name] for name in used]
-    gradients = [at_least_float32(g) for g in used.values()]
-    if POWER[measure] == 2:
-        torch._foreach_addcmul_(sums, gradients, gradients)
+def _add_batch_mean(sums, model, batch, measure):
+    """Add |gradient of the batch's mean loss|^power, all parameters at once."""
+    output = model(batch.x)
+    _check_logits(output, batch, measure)
+    logits = at_least_float32(output)
+    losses = measure.losses(logits, batch.y)
+    _check_losses(losses, model, batch)
+    parameters = _trainable(model)
+    scales_loss = computes_in_float16(model, output)
+    gradients = _gradients(losses.mean(), logits, list(parameters.values()), scales_loss)
+    by_name = {n: g for n, g in zip(parameters, gradients, strict=True) if g is not None}
+    _check_dense(by_name)
+    used_sums = [sums[name] for name in by_name]
+    gradients = list(by_name.values())
+    if measure.power == 2:
+        torch._foreach_addcmul_(used_sums, gradients, gradients)
     else:
-        torch._foreach_add_(sums, torch._foreach_abs(gradients))
+        torch._foreach_add_(used_sums, torch._foreach_abs(gradients))
 
 
-def _gradients(loss, logits, parameters, in_float16):
-    """The loss's gradients in the parameters, None where there is none.
+def _gradients(loss, logits, parameters, scales_loss):
+    """The loss's gradients in the parameters, float32 or wider; None where there is none.
 
-    in_float16: the loss is scaled, so that small gradients do not vanish, and they come in float32.
+    scales_loss: in float16 small gradients would vanish unless the loss is scaled.
     """
     scale = None
-    if in_float16:
+    if scales_loss:
         (logit_gradients,) = torch.autograd.grad(loss, logits, retain_graph=True)
         scale = loss_scale(logit_gradients.flatten())
 
     def compute(scale):
         value = loss if scale is None else loss * scale
-        options = {"allow_unused": True, "retain_graph": in_float16}
+        options = {"allow_unused": True, "retain_graph": scales_loss}
         return torch.autograd.grad(value, parameters, **options)
 
     return unscaled_gradients(compute, scale)
 
 
-def _add_samples(total, model, parameters, x, y, measure, number):
-    """Add the size of each sample's own gradient, parameter by parameter."""
+def _add_samples(sums, model, batch, measure):
+    """Add |gradient of each sample's own loss|^power, parameter by parameter."""
 
     def losses_of(logits, samples):
-        return LOSSES[measure](logits, y[samples])
+        return measure.losses(logits, batch.y[samples])
 
-    def check(given):
-        _check_logits(given, y, measure, number)
-        _check_losses(LOSSES[measure](at_least_float32(given), y), model, x, number)
+    def check(output):
+        _check_logits(output, batch, measure)
+        _check_losses(measure.losses(at_least_float32(output), batch.y), model, batch)
 
+    parameters = _trainable(model)
     # Squares of single samples' gradients would keep two digits in the half precision of autocast.
-    with torch.autocast(x.device.type, enabled=False):
-        sums = per_sample_sums(model, parameters, x, losses_of, POWER[measure], check)
-        for name, value in sums:
-            total[name] += value
+    with torch.autocast(batch.x.device.type, enabled=False):
+        parts = per_sample_sums(model, parameters, batch.x, losses_of, measure.power, check)
+        for name, value in parts:
+            sums[name] += value
 
 
 # ---- what is refused, each in one line that names the way out ----
+# First the settings, then the model, the batches, what the model gives, and the importances.
 
 
 def _brief(value):
@@ -311,10 +391,11 @@ def _checked_number(name, value, wanted):
     """The value as one of Python's numbers, 0 or more; `wanted` says what it must be."""
     is_scalar = hasattr(value, "item") and getattr(value, "ndim", 0) == 0
     number = value.item() if is_scalar else value  # NumPy's and torch's numbers
+    message = f"{name} is {_brief(value)}; it must be {wanted}"
     if isinstance(number, bool) or not isinstance(number, int | float):
-        raise TypeError(f"{name} is {_brief(value)}; it must be {wanted}")
+        raise TypeError(message)
     if not number >= 0:  # NaN is neither
-        raise ValueError(f"{name} is {_brief(value)}; it must be {wanted}")
+        raise ValueError(message)
     return number
 
 
@@ -331,22 +412,16 @@ def _checked_lam(lam):
 
 
 def _check_measure(measure, per_sample):
-    is_known = measure in list(LOSSES)
+    is_known = measure in list(MEASURES)  # also where it is no word, and cannot be hashed
     if not is_known or (measure == "true_fisher" and not per_sample):
-        choices = ", ".join(LOSSES)
+        choices = ", ".join(MEASURES)
         wanted = f"one of {choices} (true_fisher: with per_sample)"
         raise ValueError(f"measure is {_brief(measure)}; it must be {wanted}")
 
 
-def _check_batches(batches):
-    if not (hasattr(batches, "__iter__") or hasattr(batches, "__getitem__")):
-        wanted = "an iterable of pairs (x [B, ...], y [B])"
-        raise TypeError(f"batches is {_brief(batches)}; it must be {wanted}")
-
-
 def _checked_parameters(model):
     """{name: parameter} of a model that can be dampened."""
-    if not isinstance(model, torch.nn.Module):
+    if not isinstance(model, nn.Module):
         raise TypeError(f"model is {_brief(model)}; it must be a torch.nn.Module")
     parameters = dict(model.named_parameters())
     if any(_is_quantized(module) for module in model.modules()):
@@ -370,21 +445,31 @@ def _is_quantized(module):
     return origin.startswith("torch.ao.nn.") and "quantized" in origin
 
 
+PARAMETER_DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+
+
 def _reason_against(p):
     """Why a parameter cannot be dampened, or None."""
-    if torch.nn.parameter.is_lazy(p):
+    if nn.parameter.is_lazy(p):
         return "has no shape yet; run the model on one batch first"
-    if hasattr(p, "device_mesh"):
-        return "is sharded; gather the whole model on one device first"
-    if p.device.type == "meta":
-        return "is on the meta device, where it has no values; load the weights first"
-    if p.layout != torch.strided:
-        return f"is a sparse tensor ({p.layout}); make it dense first (to_dense)"
-    if p.dtype not in PARAMETER_DTYPES:
-        return f"is {p.dtype}; it must be float16, bfloat16, float32 or float64 (not quantized)"
-    if p.is_inference():
-        return "was made in torch.inference_mode(); make or load the model outside of it"
-    return None
+    dtypes = "float16, bfloat16, float32 or float64 (not quantized)"
+    reasons = [
+        (hasattr(p, "device_mesh"), "is sharded; gather the whole model on one device first"),
+        (
+            p.device.type == "meta",
+            "is on the meta device, where it has no values; load the weights first",
+        ),
+        (
+            p.layout != torch.strided,
+            f"is a sparse tensor ({p.layout}); make it dense first (to_dense)",
+        ),
+        (p.dtype not in PARAMETER_DTYPES, f"is {p.dtype}; it must be {dtypes}"),
+        (
+            p.is_inference(),
+            "was made in torch.inference_mode(); make or load the model outside of it",
+        ),
+    ]
+    return next((reason for applies, reason in reasons if applies), None)
 
 
 def _check_trainable(model):
@@ -397,10 +482,87 @@ def _check_trainable(model):
         way_out = "call requires_grad_(True) on the model or on the layers that may forget"
         raise ValueError(f"all parameters of the model are frozen; {way_out}")
     for name, module in model.named_modules():
-        is_embedding = isinstance(module, torch.nn.Embedding | torch.nn.EmbeddingBag)
+        is_embedding = isinstance(module, nn.Embedding | nn.EmbeddingBag)
         if is_embedding and module.sparse and module.weight.requires_grad:
             layer = name or type(module).__name__
             raise ValueError(f"layer {layer} gives sparse gradients; make it with sparse=False")
+
+
+def _check_batches(batches):
+    if not (hasattr(batches, "__iter__") or hasattr(batches, "__getitem__")):
+        wanted = "an iterable of pairs (x [B, ...], y [B])"
+        raise TypeError(f"batches is {_brief(batches)}; it must be {wanted}")
+
+
+def _checked_pair(parts, number):
+    """(x, y) of a batch's parts: tensors of as many samples."""
+    wanted = "batches must be pairs (x [B, ...], y [B]) of tensors"
+    if not isinstance(parts, tuple | list):
+        raise TypeError(f"batch {number} is of type {type(parts).__name__}; {wanted}")
+    if len(parts) < 2:
+        raise ValueError(f"batch {number} has {len(parts)} parts; {wanted}")
+    x, y = parts[:2]
+    for title, part in (("x", x), ("y", y)):
+        if not isinstance(part, Tensor):
+            raise TypeError(f"{title} of batch {number} is of type {type(part).__name__}; {wanted}")
+    if x.dim() == 0 or y.dim() == 0 or len(x) != len(y):
+        shapes = f"x {list(x.shape)} and y {list(y.shape)}"
+        raise ValueError(f"batch {number} has {shapes}; {wanted}, with one label for each sample")
+    return _outside_inference_mode(x), _outside_inference_mode(y)
+
+
+def _outside_inference_mode(tensor):
+    """The tensor, or a copy that may take part in a backward pass."""
+    return tensor.clone() if tensor.is_inference() else tensor
+
+
+def _check_logits(logits, batch, measure):
+    """Refuse what is no [B, C] of logits, and labels [B] that are no classes of it."""
+    wanted = "it must give logits [B, C], for labels [B]"
+    if not isinstance(logits, Tensor):
+        kind = type(logits).__name__
+        way_out = "wrap it in a module that returns only the logits"
+        raise TypeError(f"the model gives a {kind}; {wanted}; {way_out}")
+    shape = list(logits.shape)
+    if len(shape) != 2 or shape[0] != len(batch.y):
+        raise ValueError(f"the model gives {shape} for {len(batch.y)} samples; {wanted}")
+    if not logits.is_floating_point():
+        raise ValueError(f"the model gives {logits.dtype}; {wanted} in floating point")
+    if not logits.requires_grad:
+        message = "no gradient flows from the logits to a parameter that is not frozen"
+        raise ValueError(f"{message}; the model must not detach them or run in torch.no_grad()")
+    num_classes = shape[1]
+    if num_classes < measure.least_classes:
+        wanted = f"{measure.name} needs {measure.least_classes} or more"
+        raise ValueError(f"the model gives {shape}, logits of {num_classes} classes; {wanted}")
+    if measure.reads_labels:
+        _check_labels(batch, num_classes)
+
+
+def _check_labels(batch, num_classes):
+    y = batch.y
+    wanted = f"labels must be integers [B] from 0 to {num_classes - 1}, the model's classes"
+    is_integer = not (y.is_floating_point() or y.is_complex() or y.dtype == torch.bool)
+    if y.dim() != 1 or not is_integer:
+        kind = f"{y.dtype} {list(y.shape)}"
+        raise ValueError(f"the labels of batch {batch.number} are {kind}; {wanted}")
+    y = y.long()
+    in_range = (y >= 0) & (y < num_classes)
+    if not bool(in_range.all()):  # on a GPU cross_entropy would take the whole process down
+        label = int(y[~in_range][0])
+        raise ValueError(f"batch {batch.number} has the label {label}; {wanted}")
+
+
+def _check_losses(losses, model, batch):
+    """Name what is not finite where a loss is not."""
+    if bool(torch.isfinite(losses).all()):
+        return
+    message = f"the loss of batch {batch.number} is not finite"
+    tensors = [*model.named_parameters(), ("x", batch.x), *model.named_buffers()]
+    for name, tensor in tensors:
+        if not bool(torch.isfinite(tensor).all()):
+            raise ValueError(f"{message}: {name} holds NaN or infinity; mend or omit it")
+    raise ValueError(f"{message}: the network overflows; run it in a wider precision")
 
 
 def _check_dense(gradients):
@@ -409,103 +571,30 @@ def _check_dense(gradients):
             raise ValueError(f"the gradient of {name} is sparse; make its layer with sparse=False")
 
 
-def _checked_pair(batch, number):
-    """(x, y) of a batch: tensors of as many samples."""
-    wanted = "batches must be pairs (x [B, ...], y [B]) of tensors"
-    if not isinstance(batch, tuple | list):
-        raise TypeError(f"batch {number} is of type {type(batch).__name__}; {wanted}")
-    if len(batch) < 2:
-        raise ValueError(f"batch {number} has {len(batch)} parts; {wanted}")
-    batch = batch[:2]
-    for title, part in zip("xy", batch, strict=True):
-        if not isinstance(part, torch.Tensor):
-            raise TypeError(f"{title} of batch {number} is of type {type(part).__name__}; {wanted}")
-    x, y = (_outside_inference_mode(part) for part in batch)
-    if x.dim() == 0 or y.dim() == 0 or len(x) != len(y):
-        shapes = f"x {list(x.shape)} and y {list(y.shape)}"
-        raise ValueError(f"batch {number} has {shapes}; {wanted}, with one label for each sample")
-    return x, y
-
-
-def _outside_inference_mode(tensor):
-    """The tensor, or a copy that may take part in a backward pass."""
-    return tensor.clone() if tensor.is_inference() else tensor
-
-
-def _check_logits(logits, y, measure, number):
-    """Refuse what is no [B, C] of logits, and labels [B] that are no classes of it."""
-    wanted = "it must give logits [B, C], for labels [B]"
-    if not isinstance(logits, torch.Tensor):
-        kind = type(logits).__name__
-        way_out = "wrap it in a module that returns only the logits"
-        raise TypeError(f"the model gives a {kind}; {wanted}; {way_out}")
-    shape = list(logits.shape)
-    if len(shape) != 2 or shape[0] != len(y):
-        raise ValueError(f"the model gives {shape} for {len(y)} samples; {wanted}")
-    if not logits.is_floating_point():
-        raise ValueError(f"the model gives {logits.dtype}; {wanted} in floating point")
-    if not logits.requires_grad:
-        message = "no gradient flows from the logits to a parameter that is not frozen"
-        raise ValueError(f"{message}; the model must not detach them or run in torch.no_grad()")
-    num_classes = shape[1]
-    least = 1 if measure in ("norm", "xlf") else 2
-    if num_classes < least:
-        wanted = f"{measure} needs {least} or more"
-        raise ValueError(f"the model gives {shape}, logits of {num_classes} classes; {wanted}")
-    if measure == "fisher":
-        _check_labels(y, num_classes, number)
-
-
-def _check_labels(y, num_classes, number):
-    wanted = f"labels must be integers [B] from 0 to {num_classes - 1}, the model's classes"
-    is_integer = not (y.is_floating_point() or y.is_complex() or y.dtype == torch.bool)
-    if y.dim() != 1 or not is_integer:
-        kind = f"{y.dtype} {list(y.shape)}"
-        raise ValueError(f"the labels of batch {number} are {kind}; {wanted}")
-    y = y.long()
-    in_range = (y >= 0) & (y < num_classes)
-    if not bool(in_range.all()):  # on a GPU cross_entropy would take the whole process down
-        label = int(y[~in_range][0])
-        raise ValueError(f"batch {number} has the label {label}; {wanted}")
-
-
-def _check_losses(losses, model, x, number):
-    """Name what is not finite where a loss is not."""
-    if bool(torch.isfinite(losses).all()):
-        return
-    tensors = [*model.named_parameters(), ("x", x), *model.named_buffers()]
-    for name, tensor in tensors:
-        if not bool(torch.isfinite(tensor).all()):
-            cause = f"{name} holds NaN or infinity; mend it or leave it out"
-            raise ValueError(f"the loss of batch {number} is not finite: {cause}")
-    cause = "the network overflows; run it in a wider precision"
-    raise ValueError(f"the loss of batch {number} is not finite: {cause}")
-
-
-def _check_finite(total):
+def _check_sums(sums):
     """Refuse sums of which any is not finite."""
-    finite = {name: torch.isfinite(value).all() for name, value in total.items()}
-    for name, is_finite in _at_once(finite).items():
+    finite = {name: torch.isfinite(value).all() for name, value in sums.items()}
+    for name, is_finite in _numbers(finite).items():
         if not is_finite:
             reason = "its gradients hold NaN or overflow"
             way_out = "look for NaN in the weights and the data"
             raise ValueError(f"the importance of {name} is not finite: {reason}; {way_out}")
 
 
-def _check_importances(title, importances, shaped):
-    """Refuse importances that are not finite numbers of 0 or more for each tensor of `shaped`."""
+def _check_importances(title, importances, tensors):
+    """Refuse importances that are not finite numbers of 0 or more for each of the tensors."""
     wanted = "it must be what importance() returned, {parameter name: tensor}"
     if not isinstance(importances, dict):
         raise TypeError(f"{title} is of type {type(importances).__name__}; {wanted}")
     sound = {}
-    for name, tensor in shaped.items():
+    for name, tensor in tensors.items():
         value = importances.get(name)
-        is_real = isinstance(value, torch.Tensor) and not value.is_complex()
+        is_real = isinstance(value, Tensor) and not value.is_complex()
         if not is_real or value.shape != tensor.shape:
             message = f"{title} holds nothing of {name}'s shape and is another model's"
             raise ValueError(f"{message}; {wanted}")
         sound[name] = (torch.isfinite(value) & (value >= 0)).all()
-    for name, is_sound in _at_once(sound).items():
+    for name, is_sound in _numbers(sound).items():
         if not is_sound:
             way_out = "look for NaN in the model and its data"
             raise ValueError(f"{title} of {name} is not finite or is negative; {way_out}")

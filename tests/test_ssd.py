@@ -103,7 +103,7 @@ def odd_batch(count=11):
 @pytest.mark.parametrize("measure", ["fisher", "norm"])
 @pytest.mark.parametrize("chunk_bytes", [2**28, 2000, 1])
 def test_per_sample_equals_loop_on_odd_layers(measure, chunk_bytes, monkeypatch):
-    monkeypatch.setattr(per_sample_gradients, "CHUNK_BYTES", (chunk_bytes, chunk_bytes))
+    monkeypatch.setattr(per_sample_gradients, "BLOCK_BYTES_ON_CPU", chunk_bytes)
     torch.manual_seed(0)
     model, (x, y) = settled(Odd()), odd_batch()
     got = ssd.importance(model, [(x[:7], y[:7]), (x[7:], y[7:])], measure=measure, per_sample=True)
