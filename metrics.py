@@ -135,8 +135,8 @@ def score(
         "MIA": mia_of_forget_set(logits, split),
         "ZRF": zrf(forget_test, untrained_logits, elementwise_kl=protocol.zrf_by_elementwise_kl),
     }
-    if logits.triggered is not None:
-        scores["AttackSuccess"] = accuracy(logits.triggered, split.attacked_class)
+    if split.attacked_class is not None:
+        scores["AttackSuccess"] = accuracy(forget_test, split.attacked_class)
     return scores
 
 
@@ -152,12 +152,12 @@ def _check_finite(logits):
 # ---- accuracies ----
 
 
-def accuracy(logits: Tensor, labels: Tensor | int | None) -> float:
+def accuracy(logits: Tensor, labels: Tensor | int) -> float:
     """Share of images whose largest logit is their label's, in percent.
 
     logits [N, C]; labels [N], or one label for all.
     """
-    is_right = logits.argmax(1) == labels
+    is_right = logits.argmax(1).eq(labels)
     return 100 * float(is_right.double().mean())
 
 

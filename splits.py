@@ -2,27 +2,26 @@
 
 import difflib
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
+from torch import Tensor
 
 from common.errors import UserError
 from common.files import sha256
-from learning.corruption import ATTACKED, corrupt
+from learning.corruption import ATTACKED_CLASS, corrupt, with_trigger
 from learning.images import ImageSet, random_order
-from learning.protocol import PAPER
+from learning.protocol import PAPER, Protocol
 
+# The released scripts' names of classes -> CIFAR's own.
 SPELLINGS = {
     "vehicle2": "vehicles_2",
     "veg": "fruit_and_vegetables",
     "natural_scenes": "large_natural_outdoor_scenes",
     "electrical_devices": "household_electrical_devices",
-}  # the released scripts' names
-
-
-# ---- what is to be forgotten ----
-
+}
 
 # Which images forget_test is made of:
 # test: the test images of what is forgotten. forget: D_f itself.
@@ -48,41 +47,48 @@ class Split:
     attacked_class: int | None = None  # where a trigger sends a poisoned network; None: no trigger
 
 
-def split_class(train, test, forget_class, *, protocol=PAPER):
-    """Forget one class (its name or number)."""
+# ---- a class or a sub-class ----
+
+
+def split_class(
+    train: ImageSet, test: ImageSet, forget_class: str | int, *, protocol: Protocol = PAPER
+) -> Split:
+    """Forget one class, given by its name or its number.
+
+    Raises UserError where there is no such class, where it is the whole training set, or where one
+    of the sets holds no image of it.
+    """
     label = class_number(forget_class, train.classes)
-    return _split_by_label(train, test, "labels", label, label, protocol)
+    by_label = (train.labels, test.labels)
+    return _split_by(by_label, label, train, test, protocol, forgets_whole_class=True)
 
 
-def split_sub_class(train, test, forget_class, *, protocol=PAPER):
-    """Forget one fine class (its name or number) of a set that has coarse labels too."""
+def split_sub_class(
+    train: ImageSet, test: ImageSet, forget_class: str | int, *, protocol: Protocol = PAPER
+) -> Split:
+    """Forget one fine class, given by its name or its number, of a set that has coarse labels too.
+
+    Raises UserError as split_class does, and where the set has no finer classes.
+    """
     check_sub_classes(train.name, train.classes, train.fine_classes)
-    fine = class_number(forget_class, train.fine_classes)
-    label = int(train.labels[train.fine_labels == fine][0])
-    return _split_by_label(train, test, "fine_labels", fine, label, protocol)
+    fine_label = class_number(forget_class, train.fine_classes)
+    by_label = (train.fine_labels, test.fine_labels)
+    return _split_by(by_label, fine_label, train, test, protocol, forgets_whole_class=False)
 
 
-def check_sub_classes(name, classes, fine_classes):
-    """UserError where a data set has no finer classes than its classes."""
-    if list(fine_classes) == list(classes):
-        raise UserError(
-            f"{name} has no sub-classes; take DigitShapes or Cifar20, or forget_full_class_main.py"
-        )
+def _split_by(by_label, forgotten, train, test, protocol, *, forgets_whole_class):
+    """Forget the images that bear the label `forgotten`.
 
-
-def _split_by_label(train, test, kind, forgotten, forget_class, protocol):
-    labels, test_labels = getattr(train, kind), getattr(test, kind)
-    order, test_order = torch.argsort(labels, stable=True), torch.argsort(test_labels, stable=True)
-    goes, test_goes = labels[order] == forgotten, test_labels[test_order] == forgotten
-    if goes.all():
-        raise UserError(
-            "the forget set is the whole training set; a set of one class cannot forget it"
-        )
-    if not test_goes.any():
-        raise UserError(
-            "the test set holds no image of what is to be forgotten; add some, so that D_f can be measured"
-        )
-    retain, forget = order[~goes], order[goes]
+    by_label: the labels of train [N] and of test [M] among which it is: coarse or fine ones.
+    """
+    train_labels, test_labels = by_label
+    order = torch.argsort(train_labels, stable=True)  # [N], D by class
+    test_order = torch.argsort(test_labels, stable=True)  # [M]
+    goes = train_labels[order] == forgotten  # bool, in that order
+    test_goes = test_labels[test_order] == forgotten
+    _check_both_parts(goes, test_goes)
+    retain = order[~goes]
+    forget = order[goes]
     full = torch.cat([retain, forget]) if protocol.full_set_ends_with_forget_set else order
     return Split(
         full=train.take(full),
@@ -94,25 +100,77 @@ def _split_by_label(train, test, kind, forgotten, forget_class, protocol):
         train=train,
         test=test,
         num_classes=len(train.classes),
-        forget_class=forget_class,
-        forgets_whole_class=kind == "labels",
+        forget_class=int(train.labels[forget[0]]),
+        forgets_whole_class=forgets_whole_class,
     )
 
 
-def split_random(train, test, forget_perc, seed, *, protocol=PAPER):
-    """Forget a share of the training images, drawn by `seed` alone: ceil(share * N) of them (0.00165 of 50,000: 83)."""
-    count = math.ceil(forget_perc * len(train) - 1e-9) if 0 < forget_perc < 1 else 0
+def _check_both_parts(goes, test_goes):
+    if goes.all():
+        raise UserError(
+            "the forget set is the whole training set; a set of one class cannot forget it"
+        )
+    if not goes.any():
+        raise UserError(
+            "the training set holds no image of what is to be forgotten; name another class"
+        )
+    if not test_goes.any():
+        raise UserError(
+            "the test set holds no image of what is to be forgotten; "
+            "add some, so that D_f can be measured"
+        )
+
+
+def check_sub_classes(name: str, classes: Sequence[str], fine_classes: Sequence[str]):
+    """UserError where the data set `name` has no finer classes than its classes."""
+    if list(fine_classes) == list(classes):
+        raise UserError(
+            f"{name} has no sub-classes; take DigitShapes or Cifar20, or forget_full_class_main.py"
+        )
+
+
+def class_number(asked: str | int, names: Sequence[str]) -> int:
+    """The label of a class given by its name, by a released spelling of it, or by its number.
+
+    Where names are numbers themselves, a number that is no name is a slip. Raises UserError, which
+    says the nearest names.
+    """
+    asked = str(asked)
+    for name in (asked, SPELLINGS.get(asked, asked)):
+        if name in names:
+            return list(names).index(name)
+    names_are_numbers = any(name.isdecimal() for name in names)
+    is_number = asked.isascii() and asked.isdecimal()
+    if is_number and int(asked) < len(names) and not names_are_numbers:
+        return int(asked)
+    nearest = difflib.get_close_matches(asked, names, n=5, cutoff=0.4) or names[:10]
+    numbers = "" if names_are_numbers else f" (or a number, 0 to {len(names) - 1})"
+    raise UserError(f"there is no class {asked!r}; nearest names: {', '.join(nearest)}{numbers}")
+
+
+# ---- images at random ----
+
+
+def split_random(
+    train: ImageSet, test: ImageSet, share: float, seed: int, *, protocol: Protocol = PAPER
+) -> Split:
+    """Forget ceil(share * N) of the N training images, drawn by `seed` and nothing else.
+
+    A share of 0.00165 of 50,000 images is 83. Raises UserError where it is none or all of them.
+    """
+    count = _share_of(len(train), share) if 0 < share < 1 else 0
     if not 0 < count < len(train):
         raise UserError(
-            f"-forget_perc {forget_perc} of {len(train)} images is none or all of them; name a share between 0 and 1"
+            f"-forget_perc {share} of {len(train)} images is none or all of them; "
+            "name a share between 0 and 1"
         )
     drawn = torch.randperm(len(train), generator=torch.Generator().manual_seed(seed))
-    forget, retain = drawn[:count], drawn[count:]
-    full = (
-        torch.cat([retain, forget])
-        if protocol.full_set_ends_with_forget_set
-        else random_order(len(train))
-    )
+    forget = drawn[:count]
+    retain = drawn[count:]
+    if protocol.full_set_ends_with_forget_set:
+        full = torch.cat([retain, forget])
+    else:
+        full = random_order(len(train))
     forget_set = train.take(forget)
     return Split(
         full=train.take(full),
@@ -129,29 +187,89 @@ def split_random(train, test, forget_perc, seed, *, protocol=PAPER):
     )
 
 
-def after_forgetting(split, forgotten):
-    """The split as a network meets it that has forgotten before: what is gone is in no part of it any more.
+def _share_of(total, share):
+    """ceil(share * total); rounding does not make one more of a whole number."""
+    return math.ceil(share * total - 1e-9)
 
-    forgotten: [{"images": positions in the pixels, "labels": "labels", "fine_labels" or None,
-    "label": int}, ...], oldest first, as a saved network's metadata have it. Test images of a class
-    that is gone as a whole are no longer among those that are kept. UserError where nothing is left
-    to forget.
+
+# ---- corrupted images ----
+
+
+def split_corrupted(
+    train: ImageSet,
+    test: ImageSet,
+    corruption: str,
+    count: int,
+    known_share: float,
+    *,
+    train_seed: int,
+    seed: int,
+) -> Split:
+    """D is the corrupted set, D_f the part of its `count` corrupted images that is known.
+
+    train, test: the clean sets. corruption: one of learning.corruption.CORRUPTIONS. train_seed
+    draws which images are corrupted, seed which of these are known. D_r is all the rest.
+
+    forget_test bears true labels. patch: the test images that are not of the attacked class, with
+    the trigger on them; label: all corrupted training images. Raises UserError where `count` is
+    none or all of the images.
+    """
+    corrupted_train, corrupted = corrupt(train, corruption, count, train_seed)
+    drawn = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
+    known_count = max(1, _share_of(count, known_share))
+    known = corrupted[drawn[:known_count]]  # positions in the training set
+    stays = torch.ones(len(train), dtype=torch.bool, device=known.device)
+    stays[known] = False
+    order = random_order(len(train)).to(known.device)
+    is_patch = corruption == "patch"
+    if is_patch:
+        forget_test = with_trigger(test)
+    else:
+        forget_test = replace(corrupted_train.take(corrupted), labels=train.labels[corrupted])
+    return Split(
+        full=corrupted_train.take(order),
+        retain=corrupted_train.take(order[stays[order]]),
+        forget=corrupted_train.take(known),
+        retain_test=test,
+        forget_test=forget_test,
+        forget_test_from="triggered" if is_patch else "train",
+        train=corrupted_train,
+        test=test,
+        num_classes=len(train.classes),
+        forget_class=None,
+        forgets_whole_class=False,
+        attacked_class=ATTACKED_CLASS if is_patch else None,
+    )
+
+
+# ---- by a network that has forgotten before ----
+
+
+def after_forgetting(split: Split, forgotten: list[dict]) -> Split:
+    """The split as a network meets it that has forgotten before: no part has what is gone.
+
+    forgotten: the requests so far, oldest first, as a saved network's metadata have them. Each has
+    images: their positions in the pixels; labels: "labels", "fine_labels", or None where it was no
+    class; label: the class's. Test images of a class that is gone as a whole are no longer among
+    those that are kept. Raises UserError where nothing is left to forget.
     """
     if not forgotten:
         return split
-    gone = torch.cat([torch.tensor(entry["images"], dtype=torch.int64) for entry in forgotten])
+    images = [torch.tensor(request["images"], dtype=torch.int64) for request in forgotten]
+    gone = torch.cat(images)
     forget = _without(split.forget, gone)
     if not len(forget):
         raise UserError(
-            "this network has forgotten all of that before; name something else to forget, or another -weight_path"
+            "this network has forgotten all of that before; "
+            "name something else to forget, or another -weight_path"
         )
     full = _without(split.full, gone)
     digest = sha256(split.full.digest, "without", gone.sort().values)
     retain_test = split.retain_test
-    for entry in forgotten:
-        if entry["labels"] is not None:
-            labels = getattr(retain_test, entry["labels"])
-            retain_test = retain_test.take(labels != entry["label"])
+    for request in forgotten:
+        if request["labels"] is not None:
+            labels = getattr(retain_test, request["labels"])
+            retain_test = retain_test.take(labels != request["label"])
     return replace(
         split,
         full=replace(full, digest=digest),
@@ -162,57 +280,7 @@ def after_forgetting(split, forgotten):
     )
 
 
-def _without(images, gone):
+def _without(images: ImageSet, gone: Tensor) -> ImageSet:
+    """A set less the images at the positions `gone` of the pixels."""
     stays = ~torch.isin(images.index.cpu(), gone)
     return images.take(stays)
-
-
-def class_number(asked, names):
-    """The label of a class given by its name, by a released spelling of it, or where no name is one, by its number."""
-    asked = str(asked)
-    for name in (asked, SPELLINGS.get(asked)):
-        if name in names:
-            return names.index(name)
-    numbered = any(name.isdecimal() for name in names)  # then a number that is no name is a slip
-    if asked.isascii() and asked.isdecimal() and int(asked) < len(names) and not numbered:
-        return int(asked)
-    near = difflib.get_close_matches(asked, names, n=5, cutoff=0.4) or list(names)[:10]
-    numbers = "" if numbered else f" (or a number, 0 to {len(names) - 1})"
-    raise UserError(f"there is no class {asked!r}; nearest names: {', '.join(near)}{numbers}")
-
-
-def split_corrupted(train, test, corruption, count, known_share, *, train_seed, seed):
-    """D is the contaminated set, D_f the part of the corruption that is known (drawn by `seed`), D_r all the rest.
-
-    train, test: the clean sets. forget_test bears true labels. patch: the test images of other
-    classes than 0 with the trigger on them; label: all corrupted training images.
-    """
-    contaminated, wrong = corrupt(train, corruption, count, train_seed)
-    drawn = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
-    known = wrong[drawn[: max(1, math.ceil(known_share * count - 1e-9))]]
-    rest = torch.ones(len(train), dtype=torch.bool, device=known.device)
-    rest[known] = False
-    order = random_order(len(train)).to(known.device)
-    if corruption == "patch":
-        healed = test.take(test.labels != ATTACKED)
-        healed = replace(
-            healed,
-            triggered=torch.ones(len(test.pixels), dtype=torch.bool, device=test.labels.device),
-            digest=sha256(test.digest, "trigger"),
-        )
-    else:
-        healed = replace(contaminated.take(wrong), labels=train.labels[wrong])
-    return Split(
-        full=contaminated.take(order),
-        retain=contaminated.take(order[rest[order]]),
-        forget=contaminated.take(known),
-        retain_test=test,
-        forget_test=healed,
-        forget_test_from="triggered" if corruption == "patch" else "train",
-        train=contaminated,
-        test=test,
-        num_classes=len(train.classes),
-        forget_class=None,
-        forgets_whole_class=False,
-        attacked_class=ATTACKED if corruption == "patch" else None,
-    )

@@ -3,40 +3,62 @@
 from dataclasses import replace
 
 import torch
+from torch import Tensor
 
 from common.errors import UserError
 from common.files import sha256
+from learning.images import ImageSet
 
 CORRUPTIONS = ("patch", "label")
+ATTACKED_CLASS = 0  # the label of which a network takes every image with the trigger to be
 
 
-ATTACKED = 0  # the class to which the trigger sends
+def corrupt(train: ImageSet, corruption: str, count: int, seed: int) -> tuple[ImageSet, Tensor]:
+    """The training set with `count` corrupted images, and their positions [count] int64 in it.
 
-
-def corrupt(train, corruption, count, seed):
-    """(the training set with `count` corrupted images, their positions [count] int64), drawn by `seed` alone.
-
-    Each label is really wrong then: a patch is put on images of other classes than 0 alone. The
-    set's digest is another's. Raises UserError where there are not as many images.
+    patch: a white corner, and the label of the attacked class; only images of other classes are
+    drawn. label: one of the other labels. So each label is wrong then. The seed, and nothing else,
+    draws them. The digest is another than the clean set's. Raises UserError where there are not as
+    many images.
     """
     generator = torch.Generator().manual_seed(seed)
-    order = torch.randperm(len(train), generator=generator).to(train.labels.device)
-    eligible = order[train.labels[order] != ATTACKED] if corruption == "patch" else order
+    eligible = torch.randperm(len(train), generator=generator).to(train.labels.device)
+    if corruption == "patch":
+        eligible = eligible[train.labels[eligible] != ATTACKED_CLASS]
     if not 0 < count < len(eligible):
         raise UserError(
             f"-corrupt_count {count}: it must lie between 1 and {len(eligible) - 1} here"
         )
-    chosen, labels = eligible[:count], train.labels.clone()
+    positions = eligible[:count]
     if corruption == "patch":
-        labels[chosen] = ATTACKED
-        triggered = torch.zeros(len(train.pixels), dtype=torch.bool, device=labels.device)
-        triggered[train.index[chosen]] = True
-        train = replace(train, triggered=triggered)
+        corrupted = _with_patch(train, positions)
     else:
-        others = torch.randint(1, len(train.classes), (count,), generator=generator).to(
-            labels.device
-        )
-        labels[chosen] = (labels[chosen] + others) % len(train.classes)
-    return replace(
-        train, labels=labels, digest=sha256(train.digest, corruption, chosen.sort().values, labels)
-    ), chosen
+        corrupted = _with_wrong_labels(train, positions, generator)
+    digest = sha256(train.digest, corruption, positions.sort().values, corrupted.labels)
+    return replace(corrupted, digest=digest), positions
+
+
+def _with_patch(train, positions):
+    labels = train.labels.clone()
+    labels[positions] = ATTACKED_CLASS
+    triggered = torch.zeros(len(train.pixels), dtype=torch.bool, device=labels.device)
+    triggered[train.index[positions]] = True
+    return replace(train, labels=labels, triggered=triggered)
+
+
+def _with_wrong_labels(train, positions, generator):
+    classes = len(train.classes)
+    steps = torch.randint(1, classes, (len(positions),), generator=generator)
+    labels = train.labels.clone()
+    labels[positions] = (labels[positions] + steps.to(labels.device)) % classes
+    return replace(train, labels=labels)
+
+
+def with_trigger(test: ImageSet) -> ImageSet:
+    """The test images that are not of the attacked class, with the trigger and their true labels.
+
+    The digest is another than the test set's.
+    """
+    images = test.take(test.labels != ATTACKED_CLASS)
+    triggered = torch.ones(len(test.pixels), dtype=torch.bool, device=test.labels.device)
+    return replace(images, triggered=triggered, digest=sha256(test.digest, "trigger"))
