@@ -1,9 +1,11 @@
-# make demo: see it work. make test: the test suite. make slow: what takes minutes more. make bench: how fast it is. Each makes .venv.
+# make demo: see it work, in three minutes. make demo-all: all tasks and methods, in ten.
+# make test: the test suite. make slow: the tests that take minutes. make lint: its checks.
+# make bench: how fast it is. Each makes .venv first.
 PYTHON ?= python3
 
-.PHONY: demo test slow lint bench
-demo: .venv/installed
-	./MAIN_run_experiments.sh demo
+.PHONY: demo demo-all test slow lint bench
+demo demo-all: .venv/installed
+	./MAIN_run_experiments.sh $@
 
 test: .venv/installed
 	OMP_NUM_THREADS=1 .venv/bin/python -m pytest -m "not slow" -n auto --dist loadfile
@@ -25,7 +27,8 @@ lint: .venv/installed
 	.venv/bin/python -m pip install --quiet -r requirements-cluster.txt
 	touch $@
 
-# Every stage against the plain way, 40 minutes: make bench, or make bench DIR=folder with train/<class>/ and test/<class>/.
+# Every stage against the plain way, in 40 minutes: make bench, or make bench DIR=folder
+# with train/<class>/ and test/<class>/.
 bench: .venv/installed
 	.venv/bin/python -m benchmarks.speed $(DIR)
 	.venv/bin/python -m benchmarks.sweeps --runs 50

@@ -1,9 +1,12 @@
 #!/usr/bin/env bash
-# The paper's grid on a SLURM cluster; checkpoints/, data/ and results/ lie here, on a file system that all nodes share.
+# The paper's grid on a SLURM cluster. checkpoints/, data/ and results/ lie here, on a file system
+# that all nodes share. Two nodes with four GPUs each, one Ray cluster inside the allocation:
 #
-#   sbatch examples/slurm.sh                 two nodes with four GPUs each, one Ray cluster inside the allocation
-#   sbatch --nodes=1 --array=0-7 --gpus-per-node=1 --exclusive=user examples/slurm.sh
-#                                            or eight jobs of one GPU, without Ray: each takes what no other is at
+#   sbatch experiments/slurm.sh
+#
+# Or eight jobs of one GPU, without Ray; each takes what no other is at:
+#
+#   sbatch --nodes=1 --array=0-7 --gpus-per-node=1 --exclusive=user experiments/slurm.sh
 #
 # Requeued, extended or cancelled: submit it again, and it goes on from what is finished.
 #SBATCH --job-name=unlearning
@@ -16,21 +19,26 @@
 #SBATCH --no-kill
 #SBATCH --requeue
 set -euo pipefail
-cd "$SLURM_SUBMIT_DIR"                              # where sbatch was called: this repository
+cd "$SLURM_SUBMIT_DIR" # where sbatch was called: this repository
 
-if [ -n "${SLURM_ARRAY_TASK_ID:-}" ]; then          # plain array elements share the grid among themselves
-  exec ./MAIN_run_experiments.sh 0                  # the first of the GPUs that SLURM shows to this element
+# Plain array elements share the grid among themselves. 0 is the first of the GPUs that SLURM shows
+# to this element.
+if [ -n "${SLURM_ARRAY_TASK_ID:-}" ]; then
+  exec ./MAIN_run_experiments.sh 0
 fi
 
-export PATH="$PWD/.venv/bin:$PATH"                  # ray calls itself by its name
-export RAY_AUTH_MODE=token                          # without it everyone on these machines may run code in your name
+export PATH="$PWD/.venv/bin:$PATH" # ray calls itself by its name
+# Without a token everyone on these machines may run code in your name.
+export RAY_AUTH_MODE=token
 RAY_AUTH_TOKEN=$(python3 -c 'import secrets; print(secrets.token_hex(32))')
 export RAY_AUTH_TOKEN
-export RAY_SYMMETRIC_RUN_CLUSTER_WAIT_TIMEOUT=300   # seconds: imports from a shared disk take a while
+# Seconds: imports from a shared disk take a while.
+export RAY_SYMMETRIC_RUN_CLUSTER_WAIT_TIMEOUT=300
 first=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
 head=$(srun --nodes=1 --ntasks=1 --nodelist="$first" hostname -I | cut -d ' ' -f 1)
-port=$((20000 + SLURM_JOB_ID % 12000))              # of its own for each job
-# A Ray node on every machine; the grid is driven from the first, and all of it ends with the grid.
+port=$((20000 + SLURM_JOB_ID % 12000)) # of its own for each job
+# A Ray node on every machine. The grid is driven from the first, and all of it ends with the grid.
 srun --kill-on-bad-exit=0 --cpus-per-task="$SLURM_CPUS_PER_TASK" \
-  ray symmetric-run --address "$head:$port" --min-nodes "$SLURM_JOB_NUM_NODES" --num-cpus "$SLURM_CPUS_PER_TASK" \
+  ray symmetric-run --address "$head:$port" --min-nodes "$SLURM_JOB_NUM_NODES" \
+  --num-cpus "$SLURM_CPUS_PER_TASK" \
   -- ./MAIN_run_experiments.sh "ray=$head:$port" --jobs-per-gpu 2

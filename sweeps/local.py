@@ -1,4 +1,4 @@
-"""This machine as a place for a sweep's workers: its processes, its GPUs by number, its Ctrl-C."""
+"""This machine as a place for a sweep's workers: its processes, its GPUs, its Ctrl-C."""
 
 import multiprocessing
 import os
@@ -7,72 +7,90 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from multiprocessing import resource_tracker
 
+import torch
+
 from common.errors import UserError
 from sweeps.worker import begin
 
 
 class Processes:
-    """Workers on this machine, `total` at a time. Each is a pool of one, so that one that is killed takes no other along."""
+    """Workers on this machine, `total` at a time.
 
-    def __init__(self, total):
-        self.total, self.captured = total, total > 1
+    Each is a pool of one process, so that one that is killed takes no other along.
+    """
+
+    def __init__(self, total: int):
+        self.total = total
         self.opened = []
 
-    def count(self):
+    def count(self) -> int:
+        """How many workers there may be."""
         return self.total
 
     def open(self):
+        """A new worker, which starts."""
         context = multiprocessing.get_context("spawn")
-        worker = ProcessPoolExecutor(1, context, begin, (os.getcwd(), self.captured))
+        worker = ProcessPoolExecutor(1, context, begin, (os.getcwd(),))
         self.opened.append(worker)
         return worker
 
     def close(self, worker):
-        worker.shutdown(
-            wait=False, cancel_futures=True
-        )  # a broken one may never end by itself; end() sees to that
+        """End a worker. A broken one may never end by itself; `end` sees to that."""
+        worker.shutdown(wait=False, cancel_futures=True)
 
     def end(self):
+        """End all of them."""
         for process in multiprocessing.active_children():
             process.terminate()
-        for (
-            worker
-        ) in self.opened:  # its thread closes what Python's exit would write to at the same time
+        # A worker's thread closes what Python's exit would write to at the same time.
+        for worker in self.opened:
             worker.shutdown(wait=True, cancel_futures=True)
 
-    def gpu_mistake(self):
+    def gpu_mistake(self) -> str:
         """Why no line with -gpu can run here; empty where it can."""
-        return (
-            ""
-            if gpus_here()
-            else "-gpu: no CUDA device is usable here; omit -gpu to run on the CPU"
-        )
+        if gpus_here():
+            return ""
+        return "-gpu: no CUDA device is usable here; omit -gpu to run on the CPU"
 
 
-def gpus_here():
-    """How many GPUs CUDA finds on this machine, among those that CUDA_VISIBLE_DEVICES shows."""
-    import torch
-
+def gpus_here() -> int:
+    """How many GPUs CUDA finds here, among those that CUDA_VISIBLE_DEVICES shows."""
     return torch.cuda.device_count() if torch.cuda.is_available() else 0
 
 
-def visible(gpus):
-    """CUDA_VISIBLE_DEVICES for GPUs by number: of those that it shows already, where a scheduler has set it."""
-    shown = os.environ.get("CUDA_VISIBLE_DEVICES")
-    names = shown.split(",") if shown else None
-    if names and max(map(int, gpus)) >= len(names):
+def show_only(gpus: list[str]):
+    """Let this process and its workers see only the GPUs of these numbers.
+
+    UserError where CUDA finds fewer.
+    """
+    os.environ["CUDA_VISIBLE_DEVICES"] = visible(gpus)
+    if gpus_here() < len(gpus):
         raise UserError(
-            f"--gpus {','.join(gpus)}: CUDA_VISIBLE_DEVICES shows {len(names)}; number them from 0, or unset it"
+            f"--gpus {','.join(gpus)}: CUDA finds {gpus_here()} of these GPUs here; "
+            "nvidia-smi lists them, and they are numbered from 0"
         )
-    return ",".join(names[int(gpu)] if names else gpu for gpu in gpus)
+
+
+def visible(gpus: list[str]) -> str:
+    """CUDA_VISIBLE_DEVICES for GPUs by number: of those that it shows already, if it is set."""
+    shown = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if not shown:
+        return ",".join(gpus)
+    names = shown.split(",")
+    if max(map(int, gpus)) >= len(names):
+        raise UserError(
+            f"--gpus {','.join(gpus)}: CUDA_VISIBLE_DEVICES shows {len(names)}; "
+            "number them from 0, or unset it"
+        )
+    return ",".join(names[int(gpu)] for gpu in gpus)
 
 
 @contextmanager
 def interrupts_noted():
-    """A list that a first Ctrl-C is put into, in place of being raised wherever the main thread is; a second one is raised.
+    """A list into which a first Ctrl-C is put, and which the sweep looks at; a second is raised.
 
-    Raised within concurrent.futures it can leave a future locked, whose executor's thread the exit
-    would wait for without end.
+    Raised wherever the main thread is, within concurrent.futures for instance, it can leave a
+    future locked, and the exit would wait without end for that future's thread.
     """
     stop = []
 
@@ -94,7 +112,7 @@ def interrupts_held():
     """Let Ctrl-C wait while a worker is started, here and in the worker.
 
     A new process inherits the signals that are blocked. So Ctrl-C, which a terminal sends to the
-    worker too, cannot end it with a traceback amid its imports; workers.begin lets it through.
+    worker too, cannot end it with a traceback amid its imports; worker.begin lets it through.
     """
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
