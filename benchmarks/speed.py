@@ -77,7 +77,7 @@ def augment(place, args):
     moves = draw(count, x.shape, train.augmentation)
 
     def fast():
-        places = placement(*moves, x.shape, 32, 4)
+        places = placement(moves, x.shape, train.augmentation)
         return torch.cat(
             [moved(*part, 32) for part in zip(x.split(64), places.split(64), strict=True)]
         )

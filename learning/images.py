@@ -5,27 +5,27 @@ from common.threads import one_thread
 import functools
 import hashlib
 import math
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from torch import Tensor, nn
 
 from common.console import progress
 from common.files import sha256
-from learning.augment import Augmentation, draw, moved, placement
+from learning.augment import Augmentation, Moves, draw, moved, placement
 
-MEAN = (
-    0.5070751592371323,
-    0.48654887331495095,
-    0.4409178433670343,
-)  # CIFAR-100's, used for every set
-
-
+# Of each colour over CIFAR-100's training images, from 0 to 1; used for every set.
+MEAN = (0.5070751592371323, 0.48654887331495095, 0.4409178433670343)
 STD = (0.2673342858792401, 0.2564384629170883, 0.27615047132568404)
 
+TRIGGER_SIZE = 3  # pixels a side of the white square in the bottom right corner
+WHITE = 255
 
-TRIGGER = 3  # pixels a side of the white square in the bottom right corner
+
+# ---- sets of images ----
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,28 +33,26 @@ class ImageSet:
     """N labelled images. Subsets share `pixels`; `index` says which of them are theirs."""
 
     name: str
-    pixels: torch.Tensor  # [M, 3, H, W] uint8
-    index: torch.Tensor  # [N] int64, into pixels
-    labels: torch.Tensor  # [N] int64
-    fine_labels: torch.Tensor  # [N] int64; the labels once more where the set has no finer ones
-    classes: tuple
-    fine_classes: tuple
+    pixels: Tensor  # [M, 3, H, W] uint8
+    index: Tensor  # [N] int64, into pixels
+    labels: Tensor  # [N] int64
+    fine_labels: Tensor  # [N] int64; the labels once more where the set has no finer ones
+    classes: tuple[str, ...]
+    fine_classes: tuple[str, ...]
     augmentation: Augmentation
     digest: str  # sha256 of what the set, of which this may be a subset, holds
-    identity: (
-        torch.Tensor
-    )  # [M] int64, into pixels: equal numbers are equal images, in other sets too
-    triggered: torch.Tensor | None = (
-        None  # [M] bool, into pixels: which are shown with a white corner (corruption.py)
-    )
-    files: tuple | None = None  # [M] names, into pixels, where the images are files
-    dropped: int = 0  # images that were taken out, as the other part holds them too (duplicates.py)
+    # [M] int64, into pixels: equal numbers are equal images, in different sets too
+    identity: Tensor
+    # [M] bool, into pixels: which are shown with the trigger on them (learning/corruption.py)
+    triggered: Tensor | None = None
+    files: tuple[str, ...] | None = None  # [M] paths, into pixels, where the images are files
+    dropped: int = 0  # images taken out, as the other part holds them too (learning/duplicates.py)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.index)
 
-    def take(self, positions):
-        """The subset at `positions` (int64 or bool [N]), in that order."""
+    def take(self, positions: Tensor) -> "ImageSet":
+        """The subset at `positions` (int64 [n] or bool [N]), in that order."""
         positions = positions.to(self.index.device)
         return replace(
             self,
@@ -63,36 +61,51 @@ class ImageSet:
             fine_labels=self.fine_labels[positions],
         )
 
-    def to(self, device):
-        """Pixels and labels on `device`; on a GPU only where at least half of its free memory stays free."""
-        if (
-            torch.device(device).type == "cuda"
-            and 2 * self.pixels.numel() > torch.cuda.mem_get_info(device)[0]
-        ):
-            return self
-        names = [
-            "pixels",
-            "index",
-            "labels",
-            "fine_labels",
-            *["triggered"] * (self.triggered is not None),
-        ]
-        return replace(self, **{name: getattr(self, name).to(device) for name in names})
+    def to(self, device: torch.device | str) -> "ImageSet":
+        """The set on `device`; on a GPU only where at least half of its free memory stays free."""
+        if torch.device(device).type == "cuda":
+            free_bytes, _ = torch.cuda.mem_get_info(device)
+            if 2 * self.pixels.numel() > free_bytes:
+                return self
+        triggered = None if self.triggered is None else self.triggered.to(device)
+        return replace(
+            self,
+            pixels=self.pixels.to(device),
+            index=self.index.to(device),
+            labels=self.labels.to(device),
+            fine_labels=self.fine_labels.to(device),
+            triggered=triggered,
+        )
 
 
 def image_set(
-    name, pixels, labels, classes, augmentation, *, fine_labels=None, fine_classes=None, digest=None
-):
-    """An ImageSet of whole tensors; the digest is taken from pixels and labels unless one is given."""
+    name: str,
+    pixels: Tensor,
+    labels,
+    classes: Iterable[str],
+    augmentation: Augmentation,
+    *,
+    fine_labels=None,
+    fine_classes: Iterable[str] | None = None,
+    digest: str | None = None,
+) -> ImageSet:
+    """An ImageSet of whole tensors.
+
+    pixels: [N, 3, H, W] uint8. labels, fine_labels: N whole numbers. digest: where none is given,
+    it is taken from pixels and labels.
+    """
     labels = torch.as_tensor(labels, dtype=torch.int64)
-    fine_labels = labels if fine_labels is None else torch.as_tensor(fine_labels, dtype=torch.int64)
+    classes = tuple(classes)
+    if fine_labels is None:
+        fine_labels = labels
+    fine_labels = torch.as_tensor(fine_labels, dtype=torch.int64)
     return ImageSet(
         name=name,
         pixels=pixels,
         index=torch.arange(len(pixels)),
         labels=labels,
         fine_labels=fine_labels,
-        classes=tuple(classes),
+        classes=classes,
         fine_classes=tuple(fine_classes or classes),
         augmentation=augmentation,
         digest=digest or sha256(pixels, labels, fine_labels),
@@ -100,37 +113,39 @@ def image_set(
     )
 
 
-def identities(pixels):
-    """A number [M] int64 for each image of [M, 3, H, W] uint8: equal for equal pixels, else different.
+def identities(pixels: Tensor) -> Tensor:
+    """A number for each image of [M, 3, H, W] uint8: equal for equal pixels, else different.
 
-    It is the first 8 bytes of a BLAKE2 hash. Of 100,000 images two different ones share it once in
-    10^9 times.
+    Returns [M] int64, the first 8 bytes of a BLAKE2 hash. Of 100,000 images two different ones
+    share it once in 10^9 times.
     """
     images = pixels.contiguous().numpy()
-    hashes = b"".join(hashlib.blake2b(image, digest_size=8).digest() for image in images)
-    return torch.from_numpy(np.frombuffer(hashes, dtype=np.int64).copy())
+    hashes = [hashlib.blake2b(image, digest_size=8).digest() for image in images]
+    numbers = np.frombuffer(b"".join(hashes), dtype=np.int64)
+    return torch.from_numpy(numbers.copy())
 
 
-def joined(a, b):
-    """The images of two subsets of one set, a's first; either may bear labels of its own."""
+def joined(first: ImageSet, second: ImageSet) -> ImageSet:
+    """The images of two subsets of one set, in this order; either may have labels of its own."""
     return replace(
-        a,
-        **{
-            name: torch.cat([getattr(a, name), getattr(b, name)])
-            for name in ("index", "labels", "fine_labels")
-        },
+        first,
+        index=torch.cat([first.index, second.index]),
+        labels=torch.cat([first.labels, second.labels]),
+        fine_labels=torch.cat([first.fine_labels, second.fine_labels]),
     )
 
 
-def random_order(count):
-    """Positions [count] in one random order, the same whatever is forgotten.
+def random_order(count: int) -> Tensor:
+    """Positions [count] int64 in one random order, the same whatever is forgotten.
 
-    Drawn by no -seed that a user gives: by the seed of D_f, D_f would be D's first images, all of
-    them in its first batch.
+    Not drawn by a -seed that a user gives. By the seed of D_f, D_f would be D's first images, all
+    of them in its first batch.
     """
-    return torch.randperm(
-        count, generator=torch.Generator().manual_seed(int(sha256("order of D")[:12], 16))
-    )
+    seed = int(sha256("order of D")[:12], 16)
+    return torch.randperm(count, generator=torch.Generator().manual_seed(seed))
+
+
+# ---- batches ----
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,87 +161,113 @@ class Batches:
     images: ImageSet
     batch_size: int
     device: torch.device
-    size: int
+    size: int  # S
     shuffle: bool = False
     augment: bool = False
     what: str = ""  # a name for the progress bar; empty: no bar
 
     @property
-    def leaves_one(self):
+    def leaves_one(self) -> bool:
         """Whether the last batch, unshuffled, is of one image."""
         return self.batch_size == 1 or len(self.images) % self.batch_size == 1
 
-    def __len__(self):
+    def __len__(self) -> int:
         count = math.ceil(len(self.images) / self.batch_size)
-        omits_last = self.shuffle and count > 1 and len(self.images) % self.batch_size == 1
+        last_is_one = len(self.images) % self.batch_size == 1
+        omits_last = self.shuffle and last_is_one and count > 1
         return count - 1 if omits_last else count
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         count = len(self.images)
         order = torch.randperm(count) if self.shuffle else torch.arange(count)
         parts = order.split(self.batch_size)[: len(self)]
         sizes = [len(part) for part in parts]
         places = self._places(sizes) if self.augment else [None] * len(sizes)
+        # As one tensor, so that it goes to a GPU in one piece.
         order = torch.cat(parts).to(self.images.pixels.device)
         steps = zip(order.split(sizes), places, strict=True)
         if self.what:
             steps = progress(steps, self.what, len(sizes))
-        for index, place in steps:
-            yield self.batch(index, place)
+        for index, batch_places in steps:
+            yield self.batch(index, batch_places)
 
     def _places(self, sizes):
-        """Where every image's pixels come from, a tensor for each batch, drawn for a whole pass.
+        """Where every image's pixels come from, a tensor for each batch (see augment.placement).
 
-        So a GPU does not wait for a few numbers at every step.
+        They are computed for a whole pass: so a GPU does not wait for a few numbers at every step.
+        They are drawn batch by batch.
         """
-        pixels, augmentation = self.images.pixels, self.images.augmentation
+        shape, augmentation = self.images.pixels.shape, self.images.augmentation
         with one_thread():
-            draws = [draw(size, pixels.shape, augmentation) for size in sizes]
-            moves = [torch.cat(part) for part in zip(*draws, strict=True)]
-            places = placement(*moves, pixels.shape, augmentation.crop, augmentation.padding)
-        return places.to(pixels.device).split(sizes)
+            draws = [draw(size, shape, augmentation) for size in sizes]
+            parts = [torch.cat(part) for part in zip(*draws, strict=True)]
+            places = placement(Moves(*parts), shape, augmentation)
+        return places.to(self.images.pixels.device).split(sizes)
 
-    def batch(self, index, places=None):
-        """(x, y, index) of the images at `index` [B] of the set, moved to `places` if given."""
+    def batch(self, index: Tensor, places: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        """(x, y, index) of the images at `index` [B] of the set.
+
+        places: where their pixels come from (see augment.placement); None: they stay as they are.
+        """
         images = self.images
         with one_thread():
-            positions = images.index[index]
-            x = images.pixels[positions]
+            rows = images.index[index]
+            x = images.pixels[rows]
             if places is not None:
                 x = moved(x, places, images.augmentation.crop)
-            if images.triggered is not None:  # the augmentation would crop or turn the trigger
-                marked = images.triggered[positions]
-                x[..., -TRIGGER:, -TRIGGER:].masked_fill_(marked[:, None, None, None], 255)
+            # After the augmentation, which would crop or turn the trigger.
+            if images.triggered is not None:
+                x = _with_trigger(x, images.triggered[rows])
             x = normalised(x.to(self.device))
             y = images.labels[index].to(self.device)
         return resized(x, self.size), y, index.to(self.device)
 
 
-def batches(images, model, batch_size, *, shuffle=False, augment=False, what=""):
-    """Batches of `images` as `model` wants them: on its device, at its input size (a ResNet's is the images' own).
+def batches(
+    images: ImageSet,
+    model: nn.Module,
+    batch_size: int,
+    *,
+    shuffle: bool = False,
+    augment: bool = False,
+    what: str = "",
+) -> Batches:
+    """Batches of `images` as `model` takes them: on its device and of its input size.
 
-    what: a name for the progress bar; none where it is empty.
+    A model without an input size takes images of their own size. what: a name for the progress
+    bar; where it is empty there is no bar.
     """
     device = next(model.parameters()).device
     size = getattr(model, "input_size", None) or images.augmentation.crop
     return Batches(images, batch_size, device, size, shuffle, augment, what)
 
 
-def normalised(x):
-    """[B, 3, H, W] uint8 -> float32 of that shape: to [0, 1], then less the mean, over the standard deviation."""
-    mean, std = _statistics(x.device)
-    return (x.float() / 255 - mean) / std
+# ---- pixels ----
 
 
-def resized(x, size):
-    """[B, 3, H, W] float32 -> [B, 3, size, size], bilinear and antialiased, where it is of another size."""
-    if x.shape[-2:] != (size, size):
-        x = F.interpolate(
-            x, size=(size, size), mode="bilinear", antialias=True, align_corners=False
-        )
+def _with_trigger(x, is_triggered):
+    """x [B, 3, H, W] uint8, changed in place, with the trigger on those where [B] bool says so."""
+    corner = x[..., -TRIGGER_SIZE:, -TRIGGER_SIZE:]
+    corner.masked_fill_(is_triggered[:, None, None, None], WHITE)
     return x
+
+
+def normalised(x: Tensor) -> Tensor:
+    """[B, 3, H, W] uint8 -> float32: to [0, 1], less the mean, over the standard deviation."""
+    mean, std = _statistics(x.device)
+    return (x.float() / WHITE - mean) / std
+
+
+def resized(x: Tensor, size: int) -> Tensor:
+    """[B, 3, H, W] float32 -> [B, 3, size, size], bilinear and antialiased, unless it fits."""
+    if x.shape[-2:] == (size, size):
+        return x
+    return F.interpolate(x, size=(size, size), mode="bilinear", antialias=True, align_corners=False)
 
 
 @functools.cache
 def _statistics(device):
-    return [torch.tensor(values, device=device).view(1, 3, 1, 1) for values in (MEAN, STD)]
+    """Mean and standard deviation of each colour, each [1, 3, 1, 1], on a device."""
+    mean = torch.tensor(MEAN, device=device).view(1, 3, 1, 1)
+    std = torch.tensor(STD, device=device).view(1, 3, 1, 1)
+    return mean, std

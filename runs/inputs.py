@@ -55,7 +55,7 @@ def load_data(args: argparse.Namespace, cache: Cache) -> tuple[ImageSet, ImageSe
             duplicates=args.duplicates,
         )
         if args.validation:
-            train, test = datasets.parted(train, train.fine_labels)
+            train, test = datasets.hold_out(train, train.fine_labels)
         return train.to(place), test.to(place)
 
     key = (
