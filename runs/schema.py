@@ -218,7 +218,7 @@ class Record(Part):
         departures = self.config.departures or []
         as_released = self.config.protocol != "paper" or "zrf_by_elementwise_kl" in departures
         lowest = 1 - math.log(2) - ROUNDING
-        if not as_released and self.scores.ZRF < lowest:
+        if not as_released and lowest > self.scores.ZRF:
             raise ValueError("scores.ZRF must lie between 1 - ln 2 (by the paper) and 1")
 
     def _check_corruption(self):
@@ -262,8 +262,9 @@ def _in_words(error):
 
 HEAD = """# Records
 
-Every run leaves one JSON file, `results/TASK/NET-DATASET-FORGET-METHOD-seedSEED-HASH.json`. The hash
-is of all that moves the run's numbers. The same command finds its record again and does nothing.
+Every run leaves one JSON file: `results/TASK/NET-DATASET-FORGET-METHOD-seedSEED-HASH.json`. The
+hash is of all that moves the numbers of the run. The same command finds its record again and does
+nothing.
 
 This page is made from `runs/schema.py` (`python -m runs.schema > docs/records.md`).
 """

@@ -1,12 +1,25 @@
-"""What several test files use: small splits, tiny networks, and steps of training by hand.
+"""What several test files use: small splits, tiny networks, steps of training by hand, scripts.
 
-Fixtures, and scripts run as a user runs them, are in conftest.py.
+Fixtures are in conftest.py.
 """
 
+import contextlib
 import copy
+import importlib
 import inspect
+import io
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
 
+import numpy as np
 import torch
+from PIL import Image
 from torch import nn
 from transformers import ViTConfig
 
@@ -176,3 +189,157 @@ def assert_identical(model, other):
     state = other.state_dict()
     for name, value in model.state_dict().items():
         assert torch.equal(value, state[name]), name
+
+
+# ---- the scripts ----
+
+QUIET = ("-wandb", "disabled")
+CASES = {  # what each task forgets of the digits
+    "full_class": ("-dataset", "Digits", "-forget_class", "7"),
+    "sub_class": (
+        *("-dataset", "DigitShapes", "-forget_class", "7"),
+        *("-superclasses", "3", "-subclasses", "10"),
+    ),
+    "random": ("-dataset", "Digits", "-forget_perc", "0.02", "-classes", "10"),
+}
+
+
+def forget(place, task, *flags, quiet=QUIET):
+    """A forget script's main() called from the folder `place`; returns what it printed."""
+    printed = io.StringIO()
+    home = os.getcwd()
+    words = ["-net", "ResNet18Slim", *flags, *quiet]
+    script = importlib.import_module(f"forget_{task}_main")
+    os.chdir(place)
+    try:
+        with contextlib.redirect_stdout(printed):
+            script.main([str(word) for word in words])
+    finally:
+        os.chdir(home)
+    return printed.getvalue()
+
+
+# ---- scripts run as a user runs them, and their records ----
+
+ROOT = Path(__file__).parent.parent
+NET = ("-net", "ResNet18Slim")
+DIGITS = (*NET, "-dataset", "Digits")
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
+# What is kept next to checkpoints.
+STORED = shutil.ignore_patterns("*importance*", "*.lock", ".locks")
+
+
+def line_of(task, *flags):
+    """A command line of a forget script that tells nobody of its record."""
+    words = (f"forget_{task}_main.py", *flags, *QUIET)
+    return " ".join(map(str, words))
+
+
+_SEVEN = (*DIGITS, "-forget_class", 7)
+_THREE = (*DIGITS, "-forget_class", 3)
+_SUB_CLASS = (*NET, "-dataset", "DigitShapes", "-forget_class", 7)
+_RANDOM = (*DIGITS, "-forget_perc", 0.02)
+GRID = [  # retrain does not come first everywhere
+    line_of("full_class", *_SEVEN, "-method", "retrain"),
+    line_of("full_class", *_SEVEN, "-method", "baseline"),
+    line_of("full_class", *_SEVEN, "-method", "ssd", "-alpha", 2),
+    line_of("full_class", *_SEVEN, "-method", "amnesiac"),
+    line_of("full_class", *_THREE, "-method", "ssd", "-alpha", 2),
+    line_of("sub_class", *_SUB_CLASS, "-method", "ssd", "-alpha", 2),
+    line_of("sub_class", *_SUB_CLASS, "-method", "unsir"),
+    line_of("random", *_RANDOM, "-method", "retrain"),
+    line_of("random", *_RANDOM, "-method", "lfssd"),
+]
+
+
+def write_images(root, classes, per_class, seed=0, size=(9, 7)):
+    """Random images as PNG under root/<class>/."""
+    rng = np.random.default_rng(seed)
+    for name in classes:
+        folder = Path(root) / name
+        folder.mkdir(parents=True)
+        for number in range(per_class):
+            pixels = rng.integers(0, 256, (*size, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(folder / f"{number}.png")
+
+
+def call(script, *flags, cwd, **options):
+    """Run a script of the project from another folder; returns the finished process."""
+    command = [sys.executable, "-W", "ignore", str(ROOT / script), *map(str, flags)]
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, timeout=300, **options)
+
+
+def assert_refused(done, *words):
+    """Exit code 2 and one line on stderr that says each of the words."""
+    assert done.returncode == 2, done.stderr
+    lines = [line for line in done.stderr.splitlines() if line.strip()]
+    assert len(lines) == 1, done.stderr
+    assert lines[0].startswith("error: "), done.stderr
+    for word in words:
+        assert word in lines[0], lines[0]
+
+
+def only_record(folder):
+    (path,) = folder.rglob("*.json")
+    return json.loads(path.read_text())
+
+
+def records_of(folder):
+    """{file name: record without what a clock says} of a folder; every file there is whole."""
+    records = {}
+    for path in (folder / "results").rglob("*.json"):
+        record = json.loads(path.read_text())
+        del record["seconds"], record["date"]
+        records[path.name] = record
+    assert not [path for path in folder.rglob("*.tmp") if path.is_file()]
+    return records
+
+
+def copy_of(place, folder):
+    """A folder to run GRID in: the checkpoints only, no I_D."""
+    shutil.copytree(place / "checkpoints", folder / "checkpoints", ignore=STORED)
+    return folder
+
+
+# ---- sweeps that are disturbed ----
+
+SWEEP = [sys.executable, "-W", "ignore", str(ROOT / "sweep.py")]
+
+
+def started(folder, *flags, lines=GRID, variables=()):
+    """A sweep under way, in a process group of its own; its output goes to sweep.log."""
+    with open(folder / "sweep.log", "a") as log:
+        process = subprocess.Popen(
+            [*SWEEP, *map(str, flags)],
+            cwd=folder,
+            env={**ENVIRONMENT, **dict(variables)},
+            stdin=subprocess.PIPE,
+            stdout=log,
+            stderr=log,
+            text=True,
+            start_new_session=True,
+        )
+    process.stdin.write("\n".join(lines))
+    process.stdin.close()
+    return process
+
+
+def wait_for(condition, seconds=100):
+    """What `condition()` gives once it is true."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        value = condition()
+        if value:
+            return value
+        time.sleep(0.05)
+    raise AssertionError("it never came")
+
+
+def runs_under_way(folder):
+    """The locks on records that a process holds at the moment."""
+    held = set()
+    for line in Path("/proc/locks").read_text().splitlines():
+        numbers = re.search(r" \w+:\w+:(\d+) ", line)
+        held.add(int(numbers[1]))
+    locks = (folder / "results").rglob("*.json.lock")
+    return [lock for lock in locks if lock.stat().st_ino in held]
