@@ -14,7 +14,7 @@ summed in float32.
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -51,7 +51,7 @@ class Factor:
 
 def per_sample_sums(
     model: nn.Module,
-    parameters: dict[str, Tensor],
+    parameters: Mapping[str, Tensor],
     x: Tensor,
     losses_of: Callable,
     power: int,
@@ -186,7 +186,7 @@ def _divided(gradient, scales):
 
 def factors(
     model: nn.Module,
-    parameters: dict[str, Tensor],
+    parameters: Mapping[str, Tensor],
     x: Tensor,
     losses_of: Callable,
     check: Callable | None = None,
@@ -251,8 +251,8 @@ def _recorded_calls(model):
     calls = {}
 
     def record(layer, inputs, inputs_by_name, output):
-        (first, *_) = [*inputs, *inputs_by_name.values()]
-        calls.setdefault(layer, []).append((first, output))
+        layer_input = [*inputs, *inputs_by_name.values()][0]
+        calls.setdefault(layer, []).append((layer_input, output))
         # What follows may work in place. The recorded output must stay this layer's own.
         return output.clone()
 

@@ -216,8 +216,7 @@ def unlearn(
     before D, since it is the smaller: what is wrong with it, or with the network, is said early.
     """
     is_adaptive = isinstance(alpha, str) and alpha == "adaptive"
-    if not is_adaptive:
-        alpha = _checked_alpha(alpha, or_else=', or "adaptive"')
+    threshold = None if is_adaptive else _checked_alpha(alpha, or_else=', or "adaptive"')
     lam = _checked_lam(lam)
     for batches in (forget_batches, full_batches):
         _check_batches(batches)
@@ -226,11 +225,11 @@ def unlearn(
         raise ValueError(f"{message}; give two lists or DataLoaders")
     forget, forget_size = _importance_and_size(model, forget_batches, measure, per_sample)
     full, full_size = _importance_and_size(model, full_batches, measure, per_sample)
-    if is_adaptive:
-        alpha = adaptive_alpha(sorted_ratios(full, forget), forget_size / full_size)
+    if threshold is None:
+        threshold = adaptive_alpha(sorted_ratios(full, forget), forget_size / full_size)
     else:
-        warn_at_ceiling(alpha, full_size, forget_size)
-    share_selected = dampen(model, full, forget, alpha=alpha, lam=lam)
+        warn_at_ceiling(threshold, full_size, forget_size)
+    share_selected = dampen(model, full, forget, alpha=threshold, lam=lam)
     if share_selected == 0:
         message = "no parameter was selected, so the model is unchanged; take a smaller alpha"
         warnings.warn(message, stacklevel=2)

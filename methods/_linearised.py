@@ -88,7 +88,8 @@ def _fill(kernel, rows, columns, left, right, bar):
 def jacobian_times(model: nn.Module, images: ImageSet, v: Tensor) -> Tensor:
     """G v [P] for v [N C]."""
     parameters = list(model.parameters())
-    total, first = 0, 0
+    total = v.new_zeros(sum(p.numel() for p in parameters))
+    first = 0
     for x, _, _ in batches(images, model, 32):
         logits = model(x).flatten()
         part = v[first : first + len(logits)]
