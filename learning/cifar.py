@@ -1,9 +1,8 @@
-"""CIFAR's classes by name, in the order of their labels, and which fine class belongs to which coarse one."""
+"""CIFAR's classes in the order of their labels, and which fine ones each coarse one has."""
 
 CIFAR10_CLASSES = """
 airplane automobile bird cat deer dog frog horse ship truck
 """.split()
-
 
 CIFAR100_CLASSES = """
 apple aquarium_fish baby bear beaver bed bee beetle bicycle bottle bowl boy bridge bus butterfly
@@ -16,7 +15,6 @@ squirrel streetcar sunflower sweet_pepper table tank telephone television tiger 
 trout tulip turtle wardrobe whale willow_tree wolf woman worm
 """.split()
 
-
 CIFAR20_CLASSES = """
 aquatic_mammals fish flowers food_containers fruit_and_vegetables household_electrical_devices
 household_furniture insects large_carnivores large_man-made_outdoor_things
@@ -24,8 +22,8 @@ large_natural_outdoor_scenes large_omnivores_and_herbivores medium_mammals
 non-insect_invertebrates people reptiles small_mammals trees vehicles_1 vehicles_2
 """.split()
 
-
-CIFAR20_COARSE = [  # coarse label -> its five fine labels
+# coarse label -> its five fine labels
+CIFAR20_COARSE = [
     [4, 30, 55, 72, 95],
     [1, 32, 67, 73, 91],
     [54, 62, 70, 82, 92],

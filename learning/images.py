@@ -171,6 +171,11 @@ class Batches:
         """Whether the last batch, unshuffled, is of one image."""
         return self.batch_size == 1 or len(self.images) % self.batch_size == 1
 
+    @property
+    def all_of_one(self) -> bool:
+        """Whether every batch is of one image."""
+        return self.batch_size == 1 or len(self.images) == 1
+
     def __len__(self) -> int:
         count = math.ceil(len(self.images) / self.batch_size)
         last_is_one = len(self.images) % self.batch_size == 1

@@ -9,52 +9,46 @@ from dataclasses import dataclass, fields
 
 @dataclass(frozen=True)
 class Protocol:
-    """False is what the paper says, done correctly; True replays the released code.
+    """False is what the paper says, done correctly; True replays the released code."""
 
-    | field | released code (True) | paper (False) |
-    |---|---|---|
-    | retrain_resets_last_layer_only | retrain re-initialises the last layer alone | a fresh network |
-    | retrain_by_short_recipe | lr 0.01, two epochs of warm-up to 0.02, plain images, the task's batches | pre-training's recipe |
-    | accuracy_averages_batches | unweighted mean of the batches' accuracies | correct / N |
-    | zrf_by_elementwise_kl | KL(m||p) and KL(m||q), over N C; untrained network in train mode | Jensen-Shannon, eval mode |
-    | bad_teacher_zrf_in_eval_mode | bad teacher's ZRF: untrained network in eval mode | as all |
-    | unsir_uses_three_noises | 3 of the 32 noise images are used; trained in train mode | all 32; eval mode |
-    | unsir_keeps_noise_gradients | the noise's steps leave their gradients to impair | none left |
-    | unsir_scores_in_batches_of_32 | UNSIR's RetainTestAcc: mean over batches of 32 | correct / N |
-    | jit_accumulates_in_train_mode | JiT: train mode, gradients never cleared | eval mode, a fresh gradient per step |
-    | untrained_vit_is_pretrained | "untrained" ViT: ImageNet's backbone under a random head | random weights |
-    | checkpoint_is_best_on_test | pre-training keeps the epoch that is best on the test set | the last epoch |
-    | pins_is_tested_on_training_images | Pins' test set is its training set | a disjoint stratified split |
-    | full_set_ends_with_forget_set | class tasks' D: D_r by class, then D_f | D by class |
-    | initial_weights_are_pytorchs | ResNet18's first weights: PyTorch's default | Kaiming fan-out |
-
-    The gradients that unsir_keeps_noise_gradients speaks of are those of the network's own weights,
-    summed over the noise's steps. They enter the first impair step and with it Adam's moments.
-    """
-
+    # released: retrain re-initialises only the last layer. paper: a fresh network.
     retrain_resets_last_layer_only: bool
+    # released: lr 0.01, two epochs of warm-up to 0.02, plain images, the task's batches.
+    # paper: pre-training's recipe.
     retrain_by_short_recipe: bool
+    # released: the unweighted mean of the batches' accuracies. paper: correct / N.
     accuracy_averages_batches: bool
+    # released: KL(m||p) and KL(m||q), over N C, with the untrained network in train mode.
+    # paper: Jensen-Shannon, in eval mode.
     zrf_by_elementwise_kl: bool
+    # released: for bad teacher's ZRF the untrained network is in eval mode. paper: as for all.
     bad_teacher_zrf_in_eval_mode: bool
+    # released: 3 of UNSIR's 32 noise images are used, and they are trained in train mode.
+    # paper: all 32, in eval mode.
     unsir_uses_three_noises: bool
+    # released: the noise's steps leave gradients of the network's own weights, summed over the
+    # steps. They enter the first step of impair, and with it Adam's moments. paper: none are left.
     unsir_keeps_noise_gradients: bool
+    # released: UNSIR's RetainTestAcc is the mean over batches of 32. paper: correct / N.
     unsir_scores_in_batches_of_32: bool
+    # released: JiT is in train mode, and its gradients are never cleared.
+    # paper: eval mode, a fresh gradient per step.
     jit_accumulates_in_train_mode: bool
+    # released: the "untrained" ViT has ImageNet's backbone under a random head.
+    # paper: random weights.
     untrained_vit_is_pretrained: bool
+    # released: pre-training keeps the epoch that is best on the test set. paper: the last epoch.
     checkpoint_is_best_on_test: bool
+    # released: Pins' test set is its training set. paper: a disjoint stratified split.
     pins_is_tested_on_training_images: bool
+    # released: in the class tasks D is D_r by class, then D_f; in the random task D_r, then D_f.
+    # paper: D by class; in the random task one fixed random order.
     full_set_ends_with_forget_set: bool
+    # released: ResNet18 starts with PyTorch's default weights. paper: Kaiming fan-out.
     initial_weights_are_pytorchs: bool
 
 
-ROWS = [row.name for row in fields(Protocol)]
-
-
-PAPER = Protocol(*[False] * len(ROWS))
-
-
-RELEASED = Protocol(*[True] * len(ROWS))
-
-
+_COUNT = len(fields(Protocol))
+PAPER = Protocol(*[False] * _COUNT)
+RELEASED = Protocol(*[True] * _COUNT)
 PROTOCOLS = {"paper": PAPER, "released": RELEASED}
