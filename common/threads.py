@@ -2,7 +2,7 @@
 
 1. How torch's threads wait for each other. OpenMP's threads spin at the end of every parallel
    step. Where another program wants the same cores, they spin for a core that they do not get,
-   and small steps take up to 50 times as long. A bounded spin costs an idle machine nothing
+   and small steps take up to 50 times as long. A short spin costs an idle machine little
    (docs/performance.md). GNU's OpenMP reads the variable once, when torch is loaded.
 2. Ctrl-C while torch is being loaded, which takes seconds: one line, no traceback.
 """
@@ -42,6 +42,4 @@ def _uncaught(kind, error, trace):
 
 
 _spin_briefly()
-
-
 sys.excepthook = _uncaught

@@ -14,7 +14,7 @@ class Cache:
 
     def __init__(self, size: int = 0):
         self.size = size
-        self._kept = defaultdict(lambda: LRUCache(size))
+        self._kept: dict[str, LRUCache] = defaultdict(lambda: LRUCache(size))
 
     @property
     def serves_many_runs(self) -> bool:

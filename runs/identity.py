@@ -106,7 +106,7 @@ def record_path(config: dict, hashes: dict) -> Path:
 
 def goal_of(args: argparse.Namespace) -> tuple:
     """What a run shares with the retrain that is its goal; equal for two runs with one goal."""
-    forgotten = getattr(args, "forget_class", None)
+    forgotten = getattr(args, "forget_class", "")
     values = [args.task, SPELLINGS.get(forgotten, forgotten)]
     values += [os.path.abspath(getattr(args, name)) for name in ("data", "weight_path", "results")]
     for name, part in PARTS.items():

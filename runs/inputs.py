@@ -39,8 +39,10 @@ def load_data(args: argparse.Namespace, cache: Cache) -> tuple[ImageSet, ImageSe
     are decoded, where the network that the run starts from belongs to other data.
     """
     if args.weight_path:
-        key = (args.weight_path, stamp(args.weight_path))
-        metadata = cache.kept("metadata", key, lambda: checkpoints.read_metadata(args.weight_path))
+        version = (args.weight_path, stamp(args.weight_path))
+        metadata = cache.kept(
+            "metadata", version, lambda: checkpoints.read_metadata(args.weight_path)
+        )
         expected = {"net": args.net, "dataset": args.dataset}
         checkpoints.check_metadata(args.weight_path, metadata, expected)
     size = models.DECODE_SIZE[args.net]

@@ -159,6 +159,7 @@ def _check_zrf(args, model, split):
 def scoring(method: str, protocol: Protocol) -> dict:
     """Keyword arguments of metrics.score for a method under a protocol."""
     options = {"untrained_in_train_mode": protocol.zrf_by_elementwise_kl}
-    if METHODS[method].scoring is not None:
-        options.update(METHODS[method].scoring(protocol))
+    by_method = METHODS[method].scoring
+    if by_method is not None:
+        options.update(by_method(protocol))
     return options

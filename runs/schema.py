@@ -273,7 +273,7 @@ This page is made from `runs/schema.py` (`python -m runs.schema > docs/records.m
 def page() -> str:
     """docs/records.md."""
     lines = [HEAD]
-    parts = {
+    parts: dict[str, type[Part]] = {
         "": Record,
         "config": Config,
         "scores": Scores,

@@ -1,4 +1,4 @@
-"""mirror.py: W&B costs nothing where nobody is logged in, and local runs can be found."""
+"""W&B costs nothing where nobody is logged in, and local runs can be found."""
 
 import os
 import subprocess
@@ -36,7 +36,13 @@ def nobody(tmp_path, monkeypatch):
 
 def logged(mode, times=1):
     """What a process prints that sends a record to W&B, and whether it has imported wandb."""
-    code = f"import sys, mirror\nfor _ in range({times}):\n    mirror.log({RECORD}, {mode!r})\nprint('wandb' in sys.modules)"
+    code = f"""
+import sys
+from runs import wandb_mirror
+for _ in range({times}):
+    wandb_mirror.log({RECORD}, {mode!r})
+print("wandb" in sys.modules)
+"""
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-W", "ignore", "-c", code]
     done = subprocess.run(
