@@ -3,16 +3,17 @@
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import safetensors
 import safetensors.torch
 import torch
 from torch import Tensor, nn
 
+import models
 from common.errors import UserError
 from common.files import sha256, write_whole
 from learning.images import ImageSet
-from models import NETS, ViT
 
 
 def checkpoint_path(
@@ -100,11 +101,14 @@ def load(
     _check_training(path, net, train, metadata)
     if "backbone" in metadata:
         vit_init = metadata["backbone"]
-    if net == "ViT":  # its weights come from the file: ImageNet's are not downloaded for that
-        model = NETS[net](len(train.classes), "random")
+    model: Any = models.create(
+        net,
+        len(train.classes),
+        # A ViT's weights come from the file: ImageNet's are not downloaded for that.
+        "random" if net == "ViT" else vit_init,
+    )
+    if "backbone" in model.arguments:
         model.arguments["backbone"] = vit_init
-    else:
-        model = NETS[net](len(train.classes), vit_init)
     fill(model, path)
     model.pytorch_init = pytorch_init
     return model.eval(), metadata, weights_hash(model)
@@ -142,7 +146,9 @@ def fill(model: nn.Module, path):
     the weights are another network's or not finite.
     """
     state, expected = _state_dict(path), model.state_dict()
-    if isinstance(model, ViT):  # the authors' ViT has a pooler that neither theirs nor ours uses
+    if isinstance(
+        model, models.ViT
+    ):  # the authors' ViT has a pooler that neither theirs nor ours uses
         state = {name: tensor for name, tensor in state.items() if ".pooler." not in name}
     if set(state) != set(expected) and len(state) == len(expected):
         state = _renamed(state, expected, path)
