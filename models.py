@@ -1,9 +1,10 @@
-"""The networks, their checkpoints, and fresh copies of them."""
+"""The networks by name, and untrained ones of the same form."""
 
 import logging
+from collections.abc import Callable
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from common.errors import UserError
 from learning.numerics import compute_in
@@ -12,144 +13,136 @@ VIT_WEIGHTS = "google/vit-base-patch16-224"
 
 
 class BasicBlock(nn.Module):
-    """Two 3x3 convolutions beside a shortcut: torchvision's, whose import takes as long as torch's own."""
+    """Two 3x3 convolutions next to a shortcut.
 
-    def __init__(self, before, after, stride):
+    It is torchvision's, whose import takes as long as torch's own.
+    """
+
+    def __init__(self, channels_in: int, channels: int, stride: int):
         super().__init__()
-        self.conv1 = nn.Conv2d(before, after, 3, stride, padding=1, bias=False)
-        self.bn1 = nn.BatchNorm2d(after)
-        self.conv2 = nn.Conv2d(after, after, 3, padding=1, bias=False)
-        self.bn2 = nn.BatchNorm2d(after)
+        self.conv1 = nn.Conv2d(channels_in, channels, 3, stride, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(channels)
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(channels)
         self.downsample = None
         if stride != 1:
             self.downsample = nn.Sequential(
-                nn.Conv2d(before, after, 1, bias=False), nn.BatchNorm2d(after)
+                nn.Conv2d(channels_in, channels, 1, bias=False), nn.BatchNorm2d(channels)
             )
 
-    def forward(self, x):
-        # Every other pixel, then a 1x1 convolution: what one of stride 2 does. Channels last, oneDNN gives that one's weights
-        # wrong gradients on CPUs without AVX-512 (torch 2.14: 50 % off, or memory overwritten).
-        shortcut = x if self.downsample is None else self.downsample(x[:, :, ::2, ::2])
-        x = self.bn2(self.conv2(torch.relu_(self.bn1(self.conv1(x)))))
+    def forward(self, x: Tensor) -> Tensor:  # [B, C_in, H, W] -> [B, C, H / stride, W / stride]
+        shortcut = x
+        if self.downsample is not None:
+            # Every second pixel, then a 1x1 convolution: what one of stride 2 does. Channels last,
+            # oneDNN gives that one's weights wrong gradients on CPUs without AVX-512 (torch 2.14:
+            # 50 % off, or memory overwritten).
+            shortcut = self.downsample(x[:, :, ::2, ::2])
+        x = torch.relu_(self.bn1(self.conv1(x)))
+        x = self.bn2(self.conv2(x))
         x += shortcut
         return torch.relu_(x)
 
 
 class ResNet18(nn.Module):
-    """ResNet18 for small images: torchvision's with a 3x3 stem of stride 1 and no max-pool (He et al., CVPR 2016).
+    """ResNet18 for small images: torchvision's with a 3x3 stem of stride 1 and no max-pool.
 
-    Names and order of the parameters are torchvision's; 11,220,132 of them at 100 classes and width 64. Tensors lie
-    channels last, which convolutions like on a CPU and on a GPU; but for the last stage's on a CPU with AVX-512: 512 channels
-    of 4x4 pixels go through oneDNN in up to 40 % less time channels first (docs/performance.md).
+    Names and order of the parameters are torchvision's; there are 11,220,132 of them at 100 classes
+    and width 64. The weights lie channels last, which convolutions like on a CPU and on a GPU, and
+    so do the images between the layers. Source: He et al., CVPR 2016.
     """
 
     input_size = None  # takes images of any size as they come
-    numerics = "fp32"  # numerics.py
+    numerics = "fp32"  # learning/numerics.py
 
-    def __init__(self, num_classes, width=64):
+    def __init__(self, num_classes: int, width: int = 64):
         super().__init__()
         self.arguments = {"num_classes": num_classes, "width": width}
         self.conv1 = nn.Conv2d(3, width, 3, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(width)
-        self.layer1 = self._stage(width, width, stride=1)
-        self.layer2 = self._stage(width, 2 * width, stride=2)
-        self.layer3 = self._stage(2 * width, 4 * width, stride=2)
-        self.layer4 = self._stage(4 * width, 8 * width, stride=2)
+        self.layer1 = _stage(width, width, stride=1)
+        self.layer2 = _stage(width, 2 * width, stride=2)
+        self.layer3 = _stage(2 * width, 4 * width, stride=2)
+        self.layer4 = _stage(4 * width, 8 * width, stride=2)
         self.fc = nn.Linear(8 * width, num_classes)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-        self._lay_out()
-
-    def _apply(self, fn, recurse=True):  # what moves a network comes through here
-        before = self.conv1.weight.device
-        super()._apply(fn, recurse)
-        if self.conv1.weight.device != before:
-            self._lay_out()
-        return self
-
-    def _lay_out(self):
         self.to(memory_format=torch.channels_last)
-        on_cpu = self.conv1.weight.device.type == "cpu"
-        if (
-            on_cpu
-            and self.fc.in_features >= 512
-            and torch.backends.cpu.get_cpu_capability() == "AVX512"
-        ):
-            self.layer4.to(memory_format=torch.contiguous_format)
 
-    @staticmethod
-    def _stage(before, after, stride):
-        return nn.Sequential(BasicBlock(before, after, stride), BasicBlock(after, after, 1))
-
-    def forward(self, x):  # [B, 3, H, W] -> [B, C]
+    def forward(self, x: Tensor) -> Tensor:  # [B, 3, H, W] -> [B, C]
         x = torch.relu_(self.bn1(self.conv1(x)))
-        x = self.layer3(self.layer2(self.layer1(x)))
-        x = self.layer4(x.contiguous() if self.layer4[0].conv1.weight.is_contiguous() else x)
+        x = self.layer1(x)
+        x = self.layer2(x)
+        x = self.layer3(x)
+        x = self.layer4(x)
         return self.fc(x.mean(dim=(2, 3)))
 
 
-class ViT(nn.Module):
-    """Vision transformer (arXiv:2010.11929) with a linear head on its CLS token.
+def _stage(channels_in, channels, stride):
+    return nn.Sequential(
+        BasicBlock(channels_in, channels, stride), BasicBlock(channels, channels, 1)
+    )
 
-    `backbone` is "pretrained" (ViT-B/16 at 224 with ImageNet's weights), "random" (the same, untrained), or a
-    transformers.ViTConfig for one of another size, untrained.
+
+class ViT(nn.Module):
+    """Vision transformer with a linear head on its CLS token.
+
+    backbone: "pretrained" (ViT-B/16 at 224 pixels with ImageNet's weights), "random" (the same,
+    untrained), or a transformers.ViTConfig for one of another size, untrained. Raises UserError
+    where the weights are not there and cannot be fetched. Source: arXiv:2010.11929.
     """
 
-    numerics = "fp32"  # numerics.py
+    numerics = "fp32"  # learning/numerics.py
 
-    def __init__(self, num_classes, backbone="pretrained"):
+    def __init__(self, num_classes: int, backbone="pretrained"):
         super().__init__()
-        from transformers import (  # ten seconds of imports that a ResNet need not pay
-            ViTConfig,
-            ViTModel,
-        )
+        # Ten seconds of imports that a ResNet need not pay.
+        from transformers import ViTConfig, ViTModel
 
         self.arguments = {"num_classes": num_classes, "backbone": backbone}
         if backbone == "pretrained":
-            self.base = self._pretrained(ViTModel)
+            self.base = _pretrained(ViTModel)
         else:
-            self.base = ViTModel(
-                ViTConfig() if backbone == "random" else backbone, add_pooling_layer=False
-            )
+            config = ViTConfig() if backbone == "random" else backbone
+            self.base = ViTModel(config, add_pooling_layer=False)
         self.final = nn.Linear(self.base.config.hidden_size, num_classes)
-        self.input_size = self.base.config.image_size
+        self.input_size = self.base.config.image_size  # pixels a side
 
-    @staticmethod
-    def _pretrained(ViTModel):
-        logging.getLogger("huggingface_hub").setLevel(
-            logging.CRITICAL
-        )  # its retries say what the error below says
-        try:
-            return ViTModel.from_pretrained(VIT_WEIGHTS, add_pooling_layer=False)
-        except OSError as error:
-            raise UserError(
-                f"{VIT_WEIGHTS} is not in the HuggingFace cache and could not be fetched; run once with a network, "
-                "or copy the cache from a machine that has it (HF_HOME), or take -vit_init random"
-            ) from error
-
-    def forward(self, x):  # [B, 3, S, S] -> [B, C]
-        return self.final(self.base(pixel_values=x).last_hidden_state[:, 0])
+    def forward(self, x: Tensor) -> Tensor:  # [B, 3, S, S] -> [B, C]
+        tokens = self.base(pixel_values=x).last_hidden_state  # [B, T, hidden size], CLS first
+        return self.final(tokens[:, 0])
 
 
-NETS = {
+def _pretrained(ViTModel):
+    # Its retries say what the error below says.
+    logging.getLogger("huggingface_hub").setLevel(logging.CRITICAL)
+    try:
+        return ViTModel.from_pretrained(VIT_WEIGHTS, add_pooling_layer=False)
+    except OSError as error:
+        raise UserError(
+            f"{VIT_WEIGHTS} is not in the HuggingFace cache and could not be fetched; run once "
+            "with a network, or copy the cache from a machine that has it (HF_HOME), or take "
+            "-vit_init random"
+        ) from error
+
+
+# name -> function (number of classes, vit_init) that gives the network
+NETS: dict[str, Callable[[int, str], nn.Module]] = {
     "ResNet18": lambda num_classes, vit_init: ResNet18(num_classes),
     "ResNet18Slim": lambda num_classes, vit_init: ResNet18(num_classes, width=16),
     "ViT": lambda num_classes, vit_init: ViT(num_classes, backbone=vit_init),
 }
+# name -> pixels a side to which a user's images are resized at most
+DECODE_SIZE = {"ResNet18": 32, "ResNet18Slim": 32, "ViT": 224}
 
 
-DECODE_SIZE = {
-    "ResNet18": 32,
-    "ResNet18Slim": 32,
-    "ViT": 224,
-}  # pixels a side to which a folder's images are resized
-
-
-def create(net, num_classes, vit_init="pretrained", *, pytorch_init=False):
+def create(
+    net: str, num_classes: int, vit_init: str = "pretrained", *, pytorch_init: bool = False
+) -> nn.Module:
     """A network by name as training starts from it.
 
-    pytorch_init: a ResNet's convolutions start with PyTorch's own default weights (the released protocol).
+    vit_init: a ViT's backbone. pytorch_init: a ResNet's convolutions start with PyTorch's own
+    default weights (the released protocol).
     """
     network = NETS[net](num_classes, vit_init)
     if pytorch_init:
@@ -157,29 +150,37 @@ def create(net, num_classes, vit_init="pretrained", *, pytorch_init=False):
     return network
 
 
-def _initialise_as_pytorch(network):
-    network.pytorch_init = True  # so that fresh() and untrained() do the same
-    for module in network.modules():
-        if isinstance(network, ResNet18) and isinstance(module, nn.Conv2d):
-            module.reset_parameters()
+def fresh(model: nn.Module) -> nn.Module:
+    """The network as `model`'s training started: new random weights.
+
+    A ViT has its backbone as before, and a new head.
+    """
+    return _twin(model, model.arguments)
 
 
-def fresh(model):
-    """The network as `model`'s training started: new random weights (ViT: its backbone as before, a new head)."""
-    return _another(model, model.arguments)
+def untrained(model: nn.Module, pretrained_vit: bool = False) -> nn.Module:
+    """A network of `model`'s form that has learned nothing.
 
-
-def untrained(model, pretrained_vit=False):
-    """A network of `model`'s form that has learned nothing; `pretrained_vit` keeps ImageNet's backbone in a ViT."""
-    arguments = dict(model.arguments)
+    pretrained_vit: a ViT keeps ImageNet's backbone.
+    """
+    arguments = dict(model.arguments)  # type: ignore[arg-type]
     if arguments.get("backbone") == "pretrained" and not pretrained_vit:
         arguments["backbone"] = "random"
-    return _another(model, arguments)
+    return _twin(model, arguments)
 
 
-def _another(model, arguments):
+def _twin(model, arguments):
+    """A new network of the model's class, on its device and in its numerics."""
     network = type(model)(**arguments)
     if getattr(model, "pytorch_init", False):
         _initialise_as_pytorch(network)
     compute_in(network, getattr(model, "numerics", "fp32"))
     return network.to(next(model.parameters()).device)
+
+
+def _initialise_as_pytorch(network):
+    network.pytorch_init = True  # so that fresh() and untrained() do the same
+    if isinstance(network, ResNet18):
+        for module in network.modules():
+            if isinstance(module, nn.Conv2d):
+                module.reset_parameters()

@@ -106,7 +106,7 @@ def _fixed(pixels):
 
 
 def _mirrored(column, flip, crop):
-    """The column's numbers [B, 3] of a crop that is mirrored before it is turned, if `flip` says so.
+    """The column's numbers [B, 3] of a crop that is mirrored before it is turned, if `flip` is set.
 
     Column c of the mirrored crop is column crop - 1 - c of the crop. In fixed point that is
     (crop * ONE_PIXEL - 1) - c: it has the whole part crop - 1 - (c >> 16), whatever the fraction.
