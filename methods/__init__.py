@@ -1,59 +1,46 @@
 """The unlearning methods: one file each, listed in METHODS.
 
 A file ends with `METHOD = Method(...)`: its function, and what the harness must know of it
-(_method.py). To add a method, write its file and add its line here.
+(_method.py). To add a method, write its file and add its name to NAMES (docs/extending.md).
 
 Files that start with an underscore are not methods. These files may import everything above them:
 `learning`, `datasets`, `splits`, `models`, `metrics`, `ssd`.
 """
 
+import importlib
+
 from common.errors import UserError
-from methods import (
-    alfssd,
-    amnesiac,
-    assd,
-    bad_teacher,
-    baseline,
-    finetune,
-    fisher,
-    jit,
-    l1_sparse,
-    lfssd,
-    neggrad_plus,
-    ntk,
-    potion,
-    retrain,
-    salun,
-    scrub,
-    ssd,
-    unsir,
-)
 from methods._method import Method, kind_of
 
+# The files of this folder, in the order of the reports' rows.
+NAMES = (
+    "baseline",
+    "retrain",
+    "finetune",
+    "bad_teacher",
+    "amnesiac",
+    "unsir",
+    "fisher",
+    "ntk",
+    "ssd",
+    "lfssd",
+    "assd",
+    "alfssd",
+    "potion",
+    "jit",
+    "scrub",
+    "salun",
+    "neggrad_plus",
+    "l1_sparse",
+)
 METHODS: dict[str, Method] = {
-    "baseline": baseline.METHOD,
-    "retrain": retrain.METHOD,
-    "finetune": finetune.METHOD,
-    "bad_teacher": bad_teacher.METHOD,
-    "amnesiac": amnesiac.METHOD,
-    "unsir": unsir.METHOD,
-    "fisher": fisher.METHOD,
-    "ntk": ntk.METHOD,
-    "ssd": ssd.METHOD,
-    "lfssd": lfssd.METHOD,
-    "assd": assd.METHOD,
-    "alfssd": alfssd.METHOD,
-    "potion": potion.METHOD,
-    "jit": jit.METHOD,
-    "scrub": scrub.METHOD,
-    "salun": salun.METHOD,
-    "neggrad_plus": neggrad_plus.METHOD,
-    "l1_sparse": l1_sparse.METHOD,
+    name: importlib.import_module(f"methods.{name}").METHOD for name in NAMES
 }
+# {a released script's name of a method: ours}
 ALIASES = {alias: name for name, method in METHODS.items() for alias in method.aliases}
 # The methods that stand for the original network and for the goal.
-(ORIGINAL,) = (name for name, method in METHODS.items() if method.is_original)
-(GOAL,) = (name for name, method in METHODS.items() if method.is_goal)
+[ORIGINAL] = [name for name, method in METHODS.items() if method.is_original]
+[GOAL] = [name for name, method in METHODS.items() if method.is_goal]
 
 
 def settings(name: str, texts: list[str]) -> dict:
@@ -70,16 +57,23 @@ def settings(name: str, texts: list[str]) -> dict:
             raise UserError(f"-set {text}: {name} has {defaults or 'nothing to set'}")
         if parameter in chosen:
             raise UserError(f"-set {text}: {parameter} is given twice")
-        chosen[parameter] = _value(text, parameter, value, kind_of(settable[parameter]))
+        kind = kind_of(settable[parameter])
+        if isinstance(kind, tuple):
+            chosen[parameter] = _word(text, parameter, value, kind)
+        else:
+            chosen[parameter] = _number(text, parameter, value, kind)
     return dict(sorted(chosen.items()))
 
 
-def _value(text, parameter, value, kind):
-    """The value of a NAME=VALUE text as `kind` (int, float or a tuple of words) wants it."""
-    if isinstance(kind, tuple):
-        if value not in kind:
-            raise UserError(f"-set {text}: {parameter} is one of {', '.join(kind)}")
-        return value
+def _word(text: str, parameter: str, value: str, words: tuple[str, ...]) -> str:
+    """The value of a NAME=VALUE text that is one of some words."""
+    if value not in words:
+        raise UserError(f"-set {text}: {parameter} is one of {', '.join(words)}")
+    return value
+
+
+def _number(text: str, parameter: str, value: str, kind: type) -> int | float:
+    """The value of a NAME=VALUE text as a number of this kind, int or float."""
     try:
         number = kind(value)
     except ValueError:

@@ -1,20 +1,46 @@
 """What the methods of the SSD family share: importances and dampening."""
 
+from torch import Tensor, nn
+
 import ssd
-from learning.images import batches
+from learning.images import ImageSet, batches
+
+Importances = dict[str, Tensor]  # {parameter name: the importance of each of its entries}
 
 
-def importance(model, images, what, *, batch_size, measure, per_sample):
-    """I_S over a set of images in un-augmented, unshuffled batches."""
-    return ssd.importance(
-        model, batches(images, model, batch_size, what=what), measure=measure, per_sample=per_sample
-    )
+def importance(
+    model: nn.Module,
+    images: ImageSet,
+    title: str,
+    *,
+    batch_size: int,
+    measure: str,
+    per_sample: bool,
+) -> Importances:
+    """I_S of a set of images, read un-augmented and in its own order.
+
+    title: the set's name on the progress bar. measure, per_sample: as for ssd.importance.
+    """
+    data = batches(images, model, batch_size, what=title)
+    return ssd.importance(model, data, measure=measure, per_sample=per_sample)
 
 
-def dampened(model, full, forget, alpha, lam, notes):
-    """The model dampened in place and in eval mode; what was selected goes into `notes`."""
+def dampened(
+    model: nn.Module,
+    full: Importances,
+    forget: Importances,
+    alpha: float,
+    lam: float,
+    notes: dict | None,
+) -> nn.Module:
+    """The model, dampened in place and in eval mode.
+
+    notes["selected"]: the share of all parameters selected, in [0, 1].
+    notes["selected_by_name"]: the share of each parameter tensor.
+    """
     shares = {}
     selected = ssd.dampen(model, full, forget, alpha=alpha, lam=lam, shares=shares)
     if notes is not None:
-        notes.update(selected=selected, selected_by_name=shares)
+        notes["selected"] = selected
+        notes["selected_by_name"] = shares
     return model.eval()

@@ -5,6 +5,13 @@ import typing
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from torch import nn
+
+from learning.protocol import Protocol
+from splits import Split
+
+FAMILIES = ("original", "goal", "ssd", "other")  # figures colour by it
+
 
 @dataclass(frozen=True)
 class Method:
@@ -22,7 +29,7 @@ class Method:
     What a run should record next to the scores, the method writes into `notes`, a dict.
     """
 
-    unlearn: Callable
+    unlearn: Callable[..., nn.Module]
     family: str  # what sort of method it is: one of FAMILIES
     draws_for_class: bool = True  # whether it draws random numbers where a class is forgotten
     needs_class: bool = False  # whether D_f must be a class or a sub-class
@@ -31,15 +38,16 @@ class Method:
     optimizer: dict = field(default_factory=dict)  # its optimiser's settings, for the record
     ranges: dict = field(default_factory=dict)  # {hyper-parameter: (low, high)} for tune.py
     aliases: tuple[str, ...] = ()  # its names in the released scripts
-    # (model, split, batch_size, chosen) -> {name: value} of the defaults that depend on them
-    defaults: Callable | None = None
-    # (model, split, protocol=..., **values in effect): UserError where these cannot be
-    check: Callable | None = None
-    # protocol -> keyword arguments of metrics.score, where the released code scores it otherwise
-    scoring: Callable | None = None
+    # (model, split, batch_size, chosen) -> {name: value} of the defaults that depend on them.
+    # batch_size: the task's; chosen: {name: value} that the user has set.
+    defaults: Callable[..., dict] | None = None
+    # (model, split, protocol=..., **values in effect): UserError where these cannot be.
+    check: Callable[..., None] | None = None
+    # protocol -> keyword arguments of metrics.score, where the released code scores it otherwise.
+    scoring: Callable[[Protocol], dict] | None = None
     # (recipe, batch_size, protocol) -> {name: value}: the hyper-parameters of a method that trains
-    # by the recipe of the original network
-    by_recipe: Callable | None = None
+    # by the recipe of the original network.
+    by_recipe: Callable[[dict, int, Protocol], dict] | None = None
 
     def __post_init__(self):
         assert self.family in FAMILIES, self.family
@@ -75,7 +83,9 @@ class Method:
         """{name: parameter} of what -set takes."""
         return {name: p for name, p in self.parameters.items() if kind_of(p) is not None}
 
-    def values_in_effect(self, chosen: dict, model, split, batch_size: int) -> dict:
+    def values_in_effect(
+        self, chosen: dict, model: nn.Module, split: Split, batch_size: int
+    ) -> dict:
         """{name: value} of the hyper-parameters: those chosen with -set, else the defaults.
 
         batch_size: the task's; it counts where the method has none of its own.
@@ -90,17 +100,14 @@ class Method:
             values |= self.defaults(model, split, batch_size, chosen)
         return values | chosen
 
-    def hyperparameters(self, values: dict, recipe: dict, protocol) -> dict:
+    def hyperparameters(self, values: dict, recipe: dict, protocol: Protocol) -> dict:
         """Every hyper-parameter as a record holds it: the values in effect and the optimiser's."""
         if self.by_recipe is not None:
             values = self.by_recipe(recipe, values["batch_size"], protocol)
         return {**values, **self.optimizer}
 
 
-FAMILIES = ("original", "goal", "ssd", "other")  # figures colour by it
-
-
-def kind_of(parameter: inspect.Parameter) -> type | tuple | None:
+def kind_of(parameter: inspect.Parameter) -> type | tuple[str, ...] | None:
     """What -set takes for a parameter: int, float, or one of some words; None: the run gives it."""
     choices = typing.get_args(parameter.annotation)
     for kind in (float, int):
@@ -108,4 +115,14 @@ def kind_of(parameter: inspect.Parameter) -> type | tuple | None:
             return kind
     if choices and all(isinstance(choice, str) for choice in choices):
         return choices
-    return type(parameter.default) if type(parameter.default) in (int, float) else None
+    if type(parameter.default) in (int, float):
+        return type(parameter.default)
+    return None
+
+
+def resolved(defaults: dict, **given) -> dict:
+    """{name: value} of the values given, with the default of that name where one is None."""
+    values = {}
+    for name, value in given.items():
+        values[name] = defaults[name] if value is None else value
+    return values

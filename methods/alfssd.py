@@ -1,23 +1,34 @@
-"""ALFSSD: Adaptive SSD's alpha with Loss-Free SSD's measure; no labels and no alpha. arXiv:2402.10098 with arXiv:2402.19308."""
+"""ALFSSD: Adaptive SSD's alpha with Loss-Free SSD's measure; no labels and no alpha to choose.
+
+Schoepf, Foster, Brintrup, arXiv:2402.10098, with Foster, Schoepf, Brintrup, arXiv:2402.19308.
+
+    importance   I_S = mean over batches of S of |gradient of the batch's mean ||f(x)||_2^2|
+
+alpha and lambda are Adaptive SSD's.
+"""
 
 from typing import Literal
 
+from torch import nn
+
 from methods import assd
+from methods._dampening import Importances
 from methods._method import Method
+from splits import Split
 
 
 def unlearn(
-    model,
-    split,
+    model: nn.Module,
+    split: Split,
     *,
-    batch_size,
+    batch_size: int,
     denominator: Literal["D", "D_r"] = "D",
-    measure="norm",
-    per_sample=False,
-    full_importance=None,
-    notes=None,
-):
-    """Adaptive SSD with the label-free measure; arguments as there."""
+    measure: str = "norm",
+    per_sample: bool = False,
+    full_importance: Importances | None = None,
+    notes: dict | None = None,
+) -> nn.Module:
+    """Adaptive SSD with the label-free measure; arguments as for methods/assd.py."""
     return assd.unlearn(
         model,
         split,

@@ -1,30 +1,44 @@
-"""Unlearning by wrong labels ("amnesiac" in the released scripts). Graves, Nagisetty, Ganesh, AAAI 2021, arXiv:2010.10981.
+"""Unlearning by wrong labels ("amnesiac" in the released scripts).
 
-    minimise CE over D_r with its labels and D_f with random wrong ones
+Graves, Nagisetty, Ganesh: Amnesiac Machine Learning. AAAI 2021, arXiv:2010.10981.
 
-The paper's relabelling variant; its other one needs a log of the training. All defaults are the released SSD scripts'. A
-wrong label is drawn once for each image, uniformly from the others (in the sub-class task: from the other super-classes).
+    minimise CE over D_r with its labels and over D_f with random wrong ones
+
+This is the paper's relabelling variant; its other one needs a log of the training. A wrong label is
+drawn once for each image, uniformly from the other classes. In the sub-class task these are the
+other super-classes. Defaults: the released SSD scripts'.
 """
 
 from dataclasses import replace
 
 import torch
+from torch import Tensor, nn
 
 from learning.images import batches, joined
 from learning.training import ADAM, adam, fit
 from methods._method import Method
+from splits import Split
 
 
-def unlearn(model, split, *, epochs=3, lr=1e-4, batch_size=128):
+def unlearn(
+    model: nn.Module,
+    split: Split,
+    *,
+    epochs: int = 3,
+    lr: float = 1e-4,
+    batch_size: int = 128,
+) -> nn.Module:
     """Train on both parts, un-augmented, in shuffled batches, in place."""
-    forget = replace(split.forget, labels=wrong_labels(split.forget.labels, split.num_classes))
-    data = batches(joined(split.retain, forget), model, batch_size, shuffle=True)
+    labels = wrong_labels(split.forget.labels, split.num_classes)
+    relabelled = replace(split.forget, labels=labels)
+    data = batches(joined(split.retain, relabelled), model, batch_size, shuffle=True)
     return fit(model, data, adam(model, lr), epochs, what="amnesiac")
 
 
-def wrong_labels(labels, num_classes):
-    """For each label [N] another one, all others being equally likely."""
-    return (labels + torch.randint(1, num_classes, labels.shape).to(labels.device)) % num_classes
+def wrong_labels(labels: Tensor, num_classes: int) -> Tensor:
+    """For each label [N] another one [N], all others being equally likely."""
+    shift = torch.randint(1, num_classes, labels.shape).to(labels.device)
+    return (labels + shift) % num_classes
 
 
 METHOD = Method(

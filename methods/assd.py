@@ -1,8 +1,12 @@
-"""ASSD: Adaptive SSD, with no alpha to choose. Schoepf, Foster, Brintrup, arXiv:2402.10098.
+"""ASSD: Adaptive SSD, with no alpha to choose.
 
-    alpha = p-th percentile of I_Df / I_D over all parameters,   p = 100 - ln(1 + 100 |D_f| / |D|),   lambda = 1
+Schoepf, Foster, Brintrup: Parameter-tuning-free data entry error unlearning with adaptive selective
+synaptic dampening. arXiv:2402.10098.
 
-so that ln(1 + 100 |D_f| / |D|) percent of the parameters are dampened; importances as SSD.
+    alpha = p-th percentile of I_Df / I_D over all parameters,   p = 100 - ln(1 + 100 |D_f| / |D|)
+    lambda = 1
+
+So ln(1 + 100 |D_f| / |D|) percent of the parameters are dampened. Importances are SSD's.
 
 Differs 1: The importances of D divide those of D_f. The authors' notebook on tables divides by
 those of D_r: `-set denominator=D_r`.
@@ -10,34 +14,42 @@ those of D_r: `-set denominator=D_r`.
 
 from typing import Literal
 
-from methods._dampening import dampened, importance
+from torch import nn
+
+from methods._dampening import Importances, dampened, importance
 from methods._method import Method
+from splits import Split
 from ssd import adaptive_alpha, sorted_ratios
 
 
 def unlearn(
-    model,
-    split,
+    model: nn.Module,
+    split: Split,
     *,
-    batch_size,
+    batch_size: int,
     denominator: Literal["D", "D_r"] = "D",
-    measure="fisher",
-    per_sample=False,
-    full_importance=None,
-    notes=None,
-):
+    measure: str = "fisher",
+    per_sample: bool = False,
+    full_importance: Importances | None = None,
+    notes: dict | None = None,
+) -> nn.Module:
     """Dampen the parameters of the largest I_Df / I_D, in place.
 
-    denominator: whose importances D_f's are divided by (p goes by |D| in either case); only those of D are the same for
-    every request and can be stored.
-    notes["adaptive_alpha"]: the alpha that was found; the others as SSD's.
+    denominator: the set whose importances D_f's are divided by; p depends on |D| in either case.
+    full_importance: I_D of this model, where it is stored already; D_r's cannot be, since they
+    differ from request to request.
+    notes["adaptive_alpha"]: the alpha that was found; the others are SSD's.
     """
-    how = {"batch_size": batch_size, "measure": measure, "per_sample": per_sample}
+    options = {"batch_size": batch_size, "measure": measure, "per_sample": per_sample}
     if denominator == "D_r":
-        full_importance = importance(model, split.retain, "I_Dr", **how)
-    full = full_importance or importance(model, split.full, "I_D", **how)
-    forget = importance(model, split.forget, "I_Df", **how)
-    alpha = adaptive_alpha(sorted_ratios(full, forget), len(split.forget) / len(split.full))
+        full = importance(model, split.retain, "I_Dr", **options)
+    elif full_importance is None:
+        full = importance(model, split.full, "I_D", **options)
+    else:
+        full = full_importance
+    forget = importance(model, split.forget, "I_Df", **options)
+    share_forgotten = len(split.forget) / len(split.full)
+    alpha = adaptive_alpha(sorted_ratios(full, forget), share_forgotten)
     if notes is not None:
         notes["adaptive_alpha"] = alpha
     return dampened(model, full, forget, alpha, 1, notes)

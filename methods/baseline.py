@@ -1,9 +1,15 @@
-"""Baseline: the original model, nothing forgotten; every method's starting point."""
+"""Baseline: the original network, nothing forgotten; where every method starts.
+
+theta <- theta
+"""
+
+from torch import nn
 
 from methods._method import Method
+from splits import Split
 
 
-def unlearn(model, split):
+def unlearn(model: nn.Module, split: Split) -> nn.Module:
     """Give the model back as it is."""
     return model.eval()
 

@@ -1,15 +1,28 @@
-"""Finetune: go on training on the retain set and hope that the rest fades (catastrophic forgetting).
+"""Finetune: go on training on the retain set, and hope that the rest fades.
 
-5 epochs, SGD with learning rate 0.02, momentum 0.9, weight decay 5e-4, constant rate: the released SSD scripts.
+    minimise CE over D_r, starting from theta
+
+Defaults: the released SSD scripts'. 5 epochs of SGD at a constant rate of 0.02, momentum
+0.9, weight decay 5e-4.
 """
+
+from torch import nn
 
 from learning.images import batches
 from learning.training import SGD, fit, sgd
 from methods._method import Method
+from splits import Split
 
 
-def unlearn(model, split, *, batch_size, epochs=5, lr=0.02):
-    """Minimise the cross-entropy over D_r, un-augmented, in shuffled batches."""
+def unlearn(
+    model: nn.Module,
+    split: Split,
+    *,
+    batch_size: int,
+    epochs: int = 5,
+    lr: float = 0.02,
+) -> nn.Module:
+    """Train on D_r, un-augmented, in shuffled batches, in place."""
     data = batches(split.retain, model, batch_size, shuffle=True)
     return fit(model, data, sgd(model, lr), epochs, what="finetune")
 

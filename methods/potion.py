@@ -1,11 +1,16 @@
-"""Potion: heal a network of poison of which a part alone is known. Schoepf, Foster, Brintrup, DMLR, arXiv:2406.09173.
+"""Potion: heal a network of poison of which only a part is known.
 
-    I_S    = mean over batches of |gradient of the batch's mean ||f(x)||_2|           the norm is not squared ("XLF")
-    alpha  = p-th percentile of I_Sf / I_R,   p = 100 - ln(1 + 100 s |S_f| / N),   lambda = 1
-    search   s = 1/25; dampen the original; stop where acc(S_f) <= rho * the original's acc(S_f), else s <- 1.1 s   ("PTN")
+Schoepf, Foster, Brintrup: Potion: Towards Poison Unlearning. DMLR, arXiv:2406.09173.
 
-S_f (here D_f): the known part, with the labels that the poison gave it; R (D_r): all other training images, undiscovered
-poison among them; N = |D|. At most 500 steps; rho = 0.2. All defaults are the authors'.
+    XLF      I_S = mean over batches of S of |gradient of the batch's mean ||f(x)||_2|   (no square)
+             alpha = p-th percentile of I_Sf / I_R,   p = 100 - ln(1 + 100 s |S_f| / N)
+             lambda = 1
+    PTN      s = 1/25; dampen the original; stop where acc(S_f) <= rho * the original's acc(S_f),
+             else s <- 1.1 s
+
+S_f (here D_f) is the known part, with the labels that the poison gave it. R (here D_r) is all other
+training images, undiscovered poison among them; N = |D|. There are at most 500 steps, and rho is
+0.2. Defaults: the authors'.
 
 Differs 1: Images are read un-augmented, in batches of the task's size. The authors' code reads
 augmented ones in batches of 512.
@@ -17,74 +22,80 @@ Differs 3: rho is 0.2. The authors' code tries several values of rho.
 import copy
 import warnings
 
+from torch import nn
+
 from common.console import progress
 from common.errors import UserError
-from learning.images import batches
+from learning.images import ImageSet, batches
 from learning.training import predict
 from methods._dampening import dampened, importance
 from methods._method import Method
+from splits import Split
 from ssd import adaptive_alpha, sorted_ratios
 
 
-def check(model, split, *, strength, growth, rho, **_):
+def check(model, split, *, strength: float, growth: float, rho: float, **_) -> None:
     """UserError where the settings cannot be."""
     if not (growth > 1 and strength > 0 and rho < 1):
         raise UserError(
-            "potion: it must be that growth > 1, strength > 0 and rho < 1, or the search goes nowhere"
+            "potion: it must be that growth > 1, strength > 0 and rho < 1, "
+            "or the search goes nowhere"
         )
 
 
 def unlearn(
-    model,
-    split,
+    model: nn.Module,
+    split: Split,
     *,
-    batch_size,
-    strength=1 / 25,
-    growth=1.1,
-    rho=0.2,
-    steps=500,
-    measure="xlf",
-    per_sample=False,
-    notes=None,
-):
+    batch_size: int,
+    strength: float = 1 / 25,
+    growth: float = 1.1,
+    rho: float = 0.2,
+    steps: int = 500,
+    measure: str = "xlf",
+    per_sample: bool = False,
+    notes: dict | None = None,
+) -> nn.Module:
     """Dampen further and further, always the original, until D_f's labels are forgotten; in place.
 
-    Both importances are computed once and their ratios sorted once. notes: as Adaptive SSD's, and "search": how many
-    networks were tried and at which strength s it ended.
+    Both importances are computed once, and their ratios sorted once. notes["search"]: how many
+    networks were tried, and at which strength s it ended; the others are Adaptive SSD's.
     """
     check(model, split, strength=strength, growth=growth, rho=rho)
-    how = {"batch_size": batch_size, "measure": measure, "per_sample": per_sample}
-    rest, known = (
-        importance(model, split.retain, "I_R", **how),
-        importance(model, split.forget, "I_Sf", **how),
-    )
-    ratios, original = sorted_ratios(rest, known), copy.deepcopy(model.state_dict())
+    options = {"batch_size": batch_size, "measure": measure, "per_sample": per_sample}
+    rest = importance(model, split.retain, "I_R", **options)
+    known = importance(model, split.forget, "I_Sf", **options)
+    ratios = sorted_ratios(rest, known)
+    share_known = len(split.forget) / len(split.full)
 
-    def known_right():
-        logits = predict(model, batches(split.forget, model, batch_size))
-        return int((logits.argmax(1) == split.forget.labels.to(logits.device)).sum())
-
-    goal, found = rho * known_right(), notes if notes is not None else {}
+    original = copy.deepcopy(model.state_dict())
+    goal = rho * count_right(model, split.forget, batch_size)
+    notes = {} if notes is None else notes
     for step in progress(range(1, steps + 1), "Potion"):
         model.load_state_dict(original)
-        found["adaptive_alpha"] = adaptive_alpha(
-            ratios, len(split.forget) / len(split.full), strength
-        )
-        dampened(model, rest, known, found["adaptive_alpha"], 1, found)
-        found["search"] = {"steps": step, "strength": strength}
-        if known_right() <= goal:
+        alpha = adaptive_alpha(ratios, share_known, strength)
+        notes["adaptive_alpha"] = alpha
+        dampened(model, rest, known, alpha, 1, notes)
+        notes["search"] = {"steps": step, "strength": strength}
+        if count_right(model, split.forget, batch_size) <= goal:
             return model.eval()
         strength *= growth
-    warnings.warn(
-        f"potion: in {steps} steps more than {goal:g} images of D_f still bear their labels",
-        stacklevel=2,
-    )
+    message = f"potion: in {steps} steps more than {goal:g} images of D_f still bear their labels"
+    warnings.warn(message, stacklevel=2)
     return model.eval()
+
+
+def count_right(model: nn.Module, images: ImageSet, batch_size: int) -> int:
+    """How many images the model gives their labels."""
+    logits = predict(model, batches(images, model, batch_size))
+    labels = images.labels.to(logits.device)
+    return int((logits.argmax(1) == labels).sum())
 
 
 METHOD = Method(
     unlearn,
     family="ssd",
+    draws_for_class=False,
     heals=True,
     ranges={"rho": (0.05, 0.5)},
     check=check,

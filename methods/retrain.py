@@ -1,70 +1,110 @@
-"""Retrain: a fresh network trained on the retain set; the target that unlearning tries to reach without the cost.
+"""Retrain: a fresh network trained on the retain set.
 
-The recipe (epochs, milestones, lr, warm, batch_size, numerics) is that by which the original was trained: same optimiser, same
-augmentation.
+    minimise CE over D_r, starting from new random weights
+
+It is the goal that unlearning tries to reach without the price. Defaults: the recipe by which the
+original was trained (epochs, milestones, lr, warm, batch_size, numerics), with the same optimiser
+and the same augmentation.
 
 Differs 1: Under `-protocol released` all layers but the last keep their weights. The learning rate
 rises to 0.02 within two epochs and is then 0.01 with the milestones. Images are un-augmented, in
 the task's batches. That network has seen D_f.
 """
 
+from torch import nn
+
 from common.errors import UserError
 from learning.images import batches
 from learning.numerics import compute_in
-from learning.protocol import PAPER
+from learning.protocol import PAPER, Protocol
 from learning.recipes import lr_factor
 from learning.training import SGD, fit, sgd
 from methods._method import Method
 from models import fresh
+from splits import Split
 
 
-def unlearn(model, split, *, recipe, batch_size, protocol=PAPER):
-    """Minimise the cross-entropy over D_r from new random weights; returns a new model, D_f is never looked at."""
+def unlearn(
+    model: nn.Module,
+    split: Split,
+    *,
+    recipe: dict,
+    batch_size: int,
+    protocol: Protocol = PAPER,
+) -> nn.Module:
+    """A new model, trained on D_r from random weights; D_f is never looked at.
+
+    recipe: the original's. batch_size: the task's, which only the released recipe takes.
+    UserError where the original was trained in tf32 and the model is on a CPU.
+    """
     network = fresh(model)
     numerics = recipe.get("numerics", "fp32")
-    if numerics == "tf32" and next(model.parameters()).device.type == "cpu":
-        raise UserError(
-            "the network was pre-trained in tf32, and so must be the one without D_f: add -gpu"
-        )
+    check_numerics(model, numerics)
     compute_in(network, numerics)
     if protocol.retrain_resets_last_layer_only:
-        _keep_all_but_last_layer(network, model)
-    how = in_effect(recipe, batch_size, protocol)
-    data = batches(split.retain, network, how["batch_size"], shuffle=True, augment=how["augment"])
+        copy_all_but_last_layer(model, network)
+
+    settings = in_effect(recipe, batch_size, protocol)
+    data = batches(
+        split.retain,
+        network,
+        settings["batch_size"],
+        shuffle=True,
+        augment=settings["augment"],
+    )
 
     def factor(step):
         if protocol.retrain_by_short_recipe:
             return released_factor(step, len(data), recipe["milestones"])
         return lr_factor(step, len(data), recipe["warm"], recipe["milestones"])
 
-    fit(network, data, sgd(network, how["lr"]), recipe["epochs"], factor=factor, what="retrain")
+    optimizer = sgd(network, settings["lr"])
+    fit(network, data, optimizer, recipe["epochs"], factor=factor, what="retrain")
     compute_in(network, model.numerics)
     return network
 
 
-def in_effect(recipe, batch_size, protocol):
-    """{name: value} of all that retraining goes by; batch_size: the task's, which the released recipe takes."""
-    how = {**recipe, "augment": True}
+def check_numerics(model: nn.Module, numerics: str) -> None:
+    """UserError where the recipe asks for numerics that the model's device does not have."""
+    on_cpu = next(model.parameters()).device.type == "cpu"
+    if numerics == "tf32" and on_cpu:
+        raise UserError(
+            "the network was pre-trained in tf32, and so must be the one without D_f: add -gpu"
+        )
+
+
+def in_effect(recipe: dict, batch_size: int, protocol: Protocol) -> dict:
+    """{name: value} of all that retraining goes by.
+
+    batch_size: the task's, which only the released recipe takes.
+    """
+    settings = {**recipe, "augment": True}
     if protocol.retrain_by_short_recipe:
-        how |= {"lr": 0.01, "warm": 2, "batch_size": batch_size, "augment": False}
-    return how
+        settings |= {"lr": 0.01, "warm": 2, "batch_size": batch_size, "augment": False}
+    return settings
 
 
-def released_factor(step, steps_per_epoch, milestones):
-    """The released code's: 0 to 1 in the first epoch, on to 2 in the second, then 1 and a fifth at each milestone."""
+def released_factor(step: int, steps_per_epoch: int, milestones: list[int]) -> float:
+    """What the released code multiplies the learning rate by.
+
+    It rises from 0 to 1 in the first epoch and to 2 in the second. Then it is 1, and a fifth of
+    that from each milestone on.
+    """
     epoch = step / steps_per_epoch
-    return epoch if epoch < 2 else 0.2 ** sum(epoch >= milestone for milestone in milestones)
+    if epoch < 2:
+        return epoch
+    passed = sum(epoch >= milestone for milestone in milestones)
+    return 0.2**passed
 
 
-def _keep_all_but_last_layer(network, model):
-    last = {
-        f"{name}.{key}"
-        for name, layer in list(model.named_children())[-1:]
-        for key in layer.state_dict()
-    }
-    network.load_state_dict(
-        {k: v for k, v in model.state_dict().items() if k not in last}, strict=False
-    )
+def copy_all_but_last_layer(model: nn.Module, network: nn.Module) -> None:
+    """Give the network the model's weights, except for those of its last layer."""
+    *_, (last_layer, _) = model.named_children()
+    weights = {}
+    for name, value in model.state_dict().items():
+        if not name.startswith(f"{last_layer}."):
+            weights[name] = value
+    network.load_state_dict(weights, strict=False)
 
 
 METHOD = Method(

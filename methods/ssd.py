@@ -1,37 +1,50 @@
-"""SSD: Selective Synaptic Dampening. Foster, Schoepf, Brintrup, AAAI 2024, arXiv:2308.07707.
+"""SSD: Selective Synaptic Dampening.
 
-I_S = mean over batches of (gradient of the batch's mean cross-entropy)^2; where I_Df > alpha * I_D:
-theta <- min(lambda * I_D / I_Df, 1) * theta. See ssd.py for the equations, the forget scripts for alpha and lambda.
+Foster, Schoepf, Brintrup: Fast Machine Unlearning Without Retraining Through Selective Synaptic
+Dampening. AAAI 2024, arXiv:2308.07707.
+
+    importance   I_S = mean over batches of S of ( gradient of the batch's mean cross-entropy )^2
+    select       I_Df > alpha * I_D
+    dampen       theta <- min( lambda * I_D / I_Df, 1 ) * theta        for the selected parameters
+
+The equations are computed in ssd.py at the root. Defaults: alpha and lambda stand in the forget
+scripts, for each network and data set.
 
 Differs 1: Under `-protocol released` D is read as D_r, then D_f.
 """
 
-import ssd
-from methods._dampening import dampened, importance
+from torch import nn
+
+from methods._dampening import Importances, dampened, importance
 from methods._method import Method
+from splits import Split
+from ssd import warn_at_ceiling
 
 
 def unlearn(
-    model,
-    split,
+    model: nn.Module,
+    split: Split,
     *,
-    alpha,
-    lam,
-    batch_size,
-    measure="fisher",
-    per_sample=False,
-    full_importance=None,
-    notes=None,
-):
-    """Dampen what matters more to D_f than alpha times to D, in place.
+    alpha: float,
+    lam: float,
+    batch_size: int,
+    measure: str = "fisher",
+    per_sample: bool = False,
+    full_importance: Importances | None = None,
+    notes: dict | None = None,
+) -> nn.Module:
+    """Dampen what matters more than alpha times as much to D_f as to D, in place.
 
-    full_importance: I_D of this model, where it is stored already. notes["selected"]: the share selected, in [0, 1];
+    measure, per_sample: as for ssd.importance. full_importance: I_D of this model, where it is
+    stored already. notes["selected"]: the share of parameters selected, in [0, 1];
     notes["selected_by_name"]: the share of each parameter tensor.
     """
-    ssd.warn_at_ceiling(alpha, len(split.full), len(split.forget))
-    how = {"batch_size": batch_size, "measure": measure, "per_sample": per_sample}
-    full = full_importance or importance(model, split.full, "I_D", **how)
-    forget = importance(model, split.forget, "I_Df", **how)
+    warn_at_ceiling(alpha, len(split.full), len(split.forget))
+    options = {"batch_size": batch_size, "measure": measure, "per_sample": per_sample}
+    full = full_importance
+    if full is None:
+        full = importance(model, split.full, "I_D", **options)
+    forget = importance(model, split.forget, "I_Df", **options)
     return dampened(model, full, forget, alpha, lam, notes)
 
 

@@ -120,7 +120,16 @@ def weights_of(model):
 
 # Batches of 48 leave no last batch of two images, on which BatchNorm's statistics are of no use.
 RECIPE = {"epochs": 1, "milestones": [], "lr": 0.05, "warm": 1, "batch_size": 48}
-SETTINGS = {"alpha": 2, "lam": 1, "batch_size": 48, "recipe": RECIPE, "images": 8}
+SETTINGS = {
+    "alpha": 2,
+    "lam": 1,
+    "batch_size": 48,
+    "recipe": RECIPE,
+    "images": 8,  # of ntk
+    "noise_steps": 5,  # of unsir
+    "repeats": 8,
+    "steps": 3,  # of potion's search
+}
 
 
 def settings_for(method, model):

@@ -4,7 +4,7 @@ import copy
 from pathlib import Path
 
 import torch
-from test_methods import small_split
+from helpers import small_split
 
 import models
 from experiments.order import outcome, readings
