@@ -5,8 +5,8 @@ import copy
 import pytest
 import torch
 import torchvision
+from helpers import tiny_vit
 from torch import nn
-from transformers import ViTConfig
 
 import datasets
 import models
@@ -15,18 +15,6 @@ from learning import numerics
 from learning.augment import Augmentation
 from learning.images import image_set
 from runs import checkpoints
-
-
-def tiny_vit(num_classes=10):
-    config = ViTConfig(
-        hidden_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=64,
-        image_size=16,
-        patch_size=4,
-    )
-    return models.ViT(num_classes, config)
 
 
 def blank_set(name, num_classes):
