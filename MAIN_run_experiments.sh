@@ -158,6 +158,11 @@ demo_all() {
   heal $net Digits patch $DEMO_POISONED "$seeds" "${DEMO_KNOWN[@]}"
 }
 
+# same_everywhere: one thread and AVX2 kernels, and so the same networks and scores on every x86 CPU.
+same_everywhere() {
+  export OMP_NUM_THREADS=1 ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_CBWR=COMPATIBLE
+}
+
 # The grids of experiments/ source this file for its functions.
 if [ "${BASH_SOURCE[0]}" != "$0" ]; then
   ask_the_tables
@@ -172,9 +177,7 @@ case $where in
   demo | demo-all)
     grid=${where/-/_} RESULTS=results/$where FLAGS="-wandb disabled" sweep_flags=(--jobs 2)
     SETTINGS=("${DEMO_SETTINGS[@]}")
-    # One thread and AVX2 kernels: the same networks, and so the same scores, on every x86 CPU.
-    export OMP_NUM_THREADS=1 ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2
-    export MKL_CBWR=COMPATIBLE
+    same_everywhere
     ;;
   cpu) COMMON=$on_data ;;
   [0-9]*) COMMON="$on_data -gpu" sweep_flags=(--gpus "$where") ;;

@@ -4,22 +4,25 @@ import json
 import re
 import signal
 import sqlite3
+import statistics
 import subprocess
 import sys
 import time
 
 import optuna
 import pytest
-from conftest import DIGITS, ENVIRONMENT, NET, ROOT, assert_refused, call
+from helpers import DIGITS, ENVIRONMENT, NET, ROOT, assert_refused, call
 
 import datasets
 import pretrain_model
 import splits
 import tune
 from common.errors import UserError
-from runs import cache
+from runs.cache import Cache
+from sweeps import study, tuning
 
 LINE = ["forget_full_class_main.py", *DIGITS, "-forget_class", "7", "-method", "ssd"]
+TUNE = [sys.executable, "-W", "ignore", str(ROOT / "tune.py")]
 
 
 class TestImages:
@@ -35,66 +38,55 @@ class TestImages:
 def tuned(tmp_path_factory):
     """A folder with a network of two epochs that has not seen the validation images."""
     folder = tmp_path_factory.mktemp("tuned")
-    assert (
-        call("pretrain_model.py", *DIGITS, "-epochs", 2, "-validation", cwd=folder).returncode == 0
-    )
+    done = call("pretrain_model.py", *DIGITS, "-epochs", 2, "-validation", cwd=folder)
+    assert done.returncode == 0, done.stderr
     return folder
+
+
+def study_in(folder):
+    (database,) = folder.glob("*.db")
+    return optuna.load_study(study_name=database.stem, storage=f"sqlite:///{database}")
 
 
 def test_no_test_image_is_looked_at_and_the_objective_is_the_distance_to_retrain(
     tuned, tmp_path, monkeypatch, capsys
 ):
     monkeypatch.chdir(tuned)
-    monkeypatch.setattr(
-        cache, "_kept", None
-    )  # given back afterwards: tune.py makes this process a persistent one
-    plain = datasets.load
-    monkeypatch.setattr(
-        datasets, "load", lambda *args, **options: (plain(*args, **options)[0], TestImages())
-    )
-    values = tune.main(
-        [
-            *LINE,
-            "--trials",
-            "4",
-            "--also",
-            "-forget_class 3",
-            "--range",
-            "alpha=1,20",
-            "--out",
-            str(tmp_path),
-        ]
-    )
-    printed = capsys.readouterr().out
-    assert (
-        f'ALPHA in forget_full_class_main.py:   "ssd": {{"ResNet18Slim": {values["alpha"]!r}}}'
-        in printed
-    )
-    (database,) = tmp_path.glob("*.db")
-    study = optuna.load_study(study_name=database.stem, storage=f"sqlite:///{database}")
-    found = [json.loads(path.read_text()) for path in tmp_path.rglob("*.json")]
-    assert len(found) == 2 * (1 + 4) and all(record["config"]["validation"] for record in found)
-    for trial in study.trials:
-        distances = []
-        for digit in ("7", "3"):
-            mine = [r for r in found if r["config"]["forget"] == digit]
-            (goal,) = [r for r in mine if r["config"]["method"] == "retrain"]
-            (run,) = [
-                r for r in mine if r["config"]["alpha"] == trial.user_attrs["values"]["alpha"]
-            ]
-            assert run["config"]["lambda"] == trial.user_attrs["values"]["lam"]
-            distances += [
-                abs(run["scores"][name] - goal["scores"][name])
-                for name in ("RetainTestAcc", "Df", "MIA")
-            ]
-        assert (
-            trial.value == pytest.approx(sum(distances) / 6)
-            and 1 <= trial.user_attrs["values"]["alpha"] <= 20
-        )
-    assert values == study.best_trial.user_attrs["values"] and study.best_value == min(
-        t.value for t in study.trials
-    )
+    load = datasets.load
+
+    def without_test_images(*args, **options):
+        train, _ = load(*args, **options)
+        return train, TestImages()
+
+    monkeypatch.setattr(datasets, "load", without_test_images)
+    flags = ["--trials", "3", "--also", "-forget_class 3", "--range", "alpha=1,20"]
+    values = tune.main([*LINE, *flags, "--out", str(tmp_path)])
+    row = f'"ssd": {{"ResNet18Slim": {values["alpha"]!r}}}'
+    assert f"ALPHA in forget_full_class_main.py:   {row}" in capsys.readouterr().out
+    records = [json.loads(path.read_text()) for path in tmp_path.rglob("*.json")]
+    assert len(records) == 2 * (1 + 3)
+    assert all(record["config"]["validation"] for record in records)
+    found = study_in(tmp_path)
+    for trial in found.trials:
+        chosen = trial.user_attrs["values"]
+        assert 1 <= chosen["alpha"] <= 20
+        assert trial.value == pytest.approx(distance_by_hand(records, chosen))
+    assert values == found.best_trial.user_attrs["values"]
+    assert found.best_value == min(trial.value for trial in found.trials)
     assert len(list(tmp_path.glob("*.png"))) == 1
+
+
+def distance_by_hand(records, chosen):
+    """The mean of |difference to retrain| over both digits and three scores."""
+    differences = []
+    for digit in ("7", "3"):
+        of_digit = [record for record in records if record["config"]["forget"] == digit]
+        (goal,) = [record for record in of_digit if record["config"]["method"] == "retrain"]
+        (run,) = [record for record in of_digit if record["config"]["alpha"] == chosen["alpha"]]
+        assert run["config"]["lambda"] == chosen["lam"]
+        for name in ("RetainTestAcc", "Df", "MIA"):
+            differences.append(abs(run["scores"][name] - goal["scores"][name]))
+    return statistics.fmean(differences)
 
 
 def test_corrupted_data_are_tuned_towards_the_retrain_that_knows_all_of_them(
@@ -103,49 +95,41 @@ def test_corrupted_data_are_tuned_towards_the_retrain_that_knows_all_of_them(
     monkeypatch.chdir(tuned)
     wrong = [*map(str, DIGITS), "-validation", "-corruption", "label", "-corrupt_count", "40"]
     assert call("pretrain_model.py", *wrong, "-epochs", 1, cwd=tuned).returncode == 0
-    line = [
-        *wrong,
-        "-known_share",
-        "0.2",
-        "-method",
-        "scrub",
-        "-results",
-        str(tmp_path),
-        "-wandb",
-        "disabled",
-    ]
-    config = tune.goal("forget_corrupted_main", line)["config"]
-    assert (config["method"], config["known_share"], config["validation"]) == ("retrain", 1, True)
+    line = [*wrong, "-known_share", "0.2", "-method", "scrub", "-wandb", "disabled"]
+    line += ["-results", str(tmp_path)]
+    config = tuning.goal("forget_corrupted_main", line, Cache())["config"]
+    assert config["method"] == "retrain"
+    assert config["known_share"] == 1
+    assert config["validation"] is True
 
 
-def test_validation_images_are_a_fifth_of_the_training_images(tuned):
+def test_validation_images_are_a_fifth_of_the_training_images():
     train, test = datasets.load("Digits")
-    kept, validation = datasets.parted(train, train.fine_labels)
+    kept, validation = datasets.hold_out(train, train.fine_labels)
     parts = [set(part.index.tolist()) for part in (kept, validation, test)]
-    assert (
-        parts[0] | parts[1] == set(train.index.tolist())
-        and not parts[0] & parts[1]
-        and not (parts[0] | parts[1]) & parts[2]
-    )
-    assert len(kept) / len(train) == pytest.approx(0.8, abs=0.01) and kept.digest != train.digest
+    assert parts[0] | parts[1] == set(train.index.tolist())
+    assert not parts[0] & parts[1]
+    assert not (parts[0] | parts[1]) & parts[2]
+    assert len(kept) / len(train) == pytest.approx(0.8, abs=0.01)
+    assert kept.digest != train.digest
     args = pretrain_model.arguments([*DIGITS, "-validation"])
     assert args.out.name == "ResNet18Slim-Digits-seed0-validation.safetensors"
 
 
 @pytest.mark.slow
-def test_a_damaged_study_and_one_in_use(tuned, tmp_path, monkeypatch):
-    flags = (*LINE[:-1], "lfssd", "--trials", 2, "--out", tmp_path)
-    two = [
-        subprocess.Popen(
-            [sys.executable, "-W", "ignore", str(ROOT / "tune.py"), *map(str, flags)],
+def test_a_damaged_study_and_one_in_use(tuned, tmp_path):
+    flags = (*LINE[:-1], "lfssd", "--trials", "2", "--out", str(tmp_path))
+    two = []
+    for _ in range(2):
+        process = subprocess.Popen(
+            [*TUNE, *flags],
             cwd=tuned,
             text=True,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env=ENVIRONMENT,
         )
-        for _ in range(2)
-    ]
+        two.append(process)
     printed = [process.communicate(timeout=300) for process in two]
     assert [process.returncode for process in two] == [0, 0], printed
     assert len({text.split("best of")[1] for text, _ in printed}) == 1
@@ -156,60 +140,57 @@ def test_a_damaged_study_and_one_in_use(tuned, tmp_path, monkeypatch):
 
 @pytest.mark.slow
 def test_killed_and_resumed(tuned, tmp_path):
-    command = [
-        sys.executable,
-        "-W",
-        "ignore",
-        str(ROOT / "tune.py"),
-        *LINE,
-        "--out",
-        str(tmp_path),
-        "--trials",
-    ]
+    command = [*TUNE, *LINE, "--out", str(tmp_path), "--trials"]
     process = subprocess.Popen(
         [*command, "60"], cwd=tuned, stdout=subprocess.PIPE, text=True, env=ENVIRONMENT
     )
-    seen = 0
+    trials = 0
     for line in process.stdout:
-        seen += "distance" in line and "left]" in line
-        if seen == 3:
+        trials += "distance" in line and "left]" in line
+        if trials == 3:
             break
     time.sleep(0.05)
     process.send_signal(signal.SIGKILL)
     process.wait()
     process.stdout.close()
-    (database,) = tmp_path.glob("*.db")
 
     def finished():
-        study = optuna.load_study(study_name=database.stem, storage=f"sqlite:///{database}")
-        return {
-            trial.number: trial.value
-            for trial in study.get_trials(states=[optuna.trial.TrialState.COMPLETE])
-        }
+        trials = study.successful(study_in(tmp_path))
+        return {trial.number: trial.value for trial in trials}
+
+    def resumed():
+        return subprocess.run(
+            [*command, "7"], cwd=tuned, capture_output=True, text=True, env=ENVIRONMENT, timeout=300
+        )
 
     before = finished()
-    done = subprocess.run(
-        [*command, "7"], cwd=tuned, capture_output=True, text=True, env=ENVIRONMENT, timeout=300
-    )
-    assert done.returncode == 0 and f"going on after {len(before)} trials" in done.stdout, (
-        done.stderr
-    )
+    done = resumed()
+    assert done.returncode == 0, done.stderr
+    assert f"going on after {len(before)} trials" in done.stdout
     after = finished()
-    assert len(before) >= 3 and len(after) == 7 and before.items() <= after.items()
-    again = subprocess.run(
-        [*command, "7"], cwd=tuned, capture_output=True, text=True, env=ENVIRONMENT, timeout=300
-    )
-    assert again.returncode == 0 and finished() == after
+    assert len(before) >= 3
+    assert len(after) == 7
+    assert before.items() <= after.items()
+    assert resumed().returncode == 0
+    assert finished() == after
 
 
 def test_a_trial_that_was_killed_comes_first_again(tmp_path):
-    study = tune.resumed(tmp_path / "a.db")
-    trial = study.ask()
-    killed = tune.suggested(trial, "alpha", 0.1, 100.0)
-    study = tune.resumed(tmp_path / "a.db")
-    assert tune.suggested(study.ask(), "alpha", 0.1, 100.0) == killed
-    assert all(trial.distributions["alpha"].log for trial in study.get_trials())
-    assert tune.finished(study) == []
+    trial = study.resumed(tmp_path / "a.db").ask()
+    killed = study.suggested(trial, "alpha", 0.1, 100.0)
+    again = study.resumed(tmp_path / "a.db")
+    assert study.suggested(again.ask(), "alpha", 0.1, 100.0) == killed
+    assert all(trial.distributions["alpha"].log for trial in again.get_trials())
+    assert study.finished(again) == []
+
+
+def test_the_flags_of_a_trial():
+    values = {"alpha": 2.5, "lam": 1.0, "epochs": 3, "lr": 1e-05}
+    assert tuning.flags_of(values) == [
+        *("-alpha", "2.5", "-lambda", "1.0"),
+        *("-set", "epochs=3", "lr=1e-05"),
+    ]
+    assert tuning.flags_of({"alpha": 2.0}) == ["-alpha", "2.0"]
 
 
 @pytest.mark.parametrize(
@@ -240,9 +221,6 @@ def test_a_trial_that_was_killed_comes_first_again(tmp_path):
 )
 def test_bad_input(tuned, tmp_path, monkeypatch, flags, words):
     monkeypatch.chdir(tuned)
-    monkeypatch.setattr(
-        cache, "_kept", None
-    )  # given back afterwards: tune.py makes this process a persistent one
     assert_refuses([*flags, "--out", tmp_path], *words)
 
 
@@ -286,17 +264,16 @@ def assert_refuses(flags, *words):
         ),
     ],
 )
-def test_what_is_wrong_is_said_before_any_training(tmp_path, monkeypatch, script, flags, words):
-    monkeypatch.setattr(
-        cache, "_kept", None
-    )  # given back afterwards: tune.py makes this process a persistent one
+def test_what_is_wrong_is_said_before_any_training(tmp_path, script, flags, words):
     assert_refuses([script, *flags, "-method", "ssd"], *words)
     assert not (tmp_path / "checkpoints").exists()
 
 
 def test_the_examples_classes_are_there():
-    for word in re.findall(r"-forget_class (\w+)", tune.__doc__):
-        classes, _ = datasets.class_names("Cifar20")
+    classes, _ = datasets.class_names("Cifar20")
+    words = re.findall(r"-forget_class (\w+)", tune.__doc__)
+    assert words
+    for word in words:
         assert splits.class_number(word, classes) in range(20)
 
 
@@ -314,5 +291,7 @@ def test_the_examples_classes_are_there():
 def test_what_to_do_about_a_study_that_cannot_be_used(reason, way_out):
     outer = optuna.exceptions.StorageInternalError("An exception is raised during the commit.")
     outer.__cause__ = sqlite3.OperationalError(reason)
-    message = str(tune.unusable("study.db", outer))
-    assert reason in message and way_out in message and "permissions" not in message
+    message = str(study.unusable("study.db", outer))
+    assert reason in message
+    assert way_out in message
+    assert "permissions" not in message
