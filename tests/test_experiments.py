@@ -1,85 +1,128 @@
-"""The experiments' own code: orders of D, SSD's outcome beside the method's, and whose network the committed records are of."""
+"""The experiments' own code, and whose network the committed records are of."""
 
 import copy
-from pathlib import Path
+import json
 
+import pytest
 import torch
-from helpers import small_split
+from helpers import ROOT, small_split
 
 import models
-from experiments.order import outcome, readings
+from experiments import order
+from experiments.order import Reading, by_class, outcome, readings
+from experiments.rounding import change
 from learning.images import batches
 from learning.training import predict
-from methods import ssd
+from methods import METHODS
 from runs import checkpoints, identity, records
+
+PUBLISHED = ROOT / "published"
+
+# ---- the order of D ----
 
 
 def test_every_order_is_of_the_same_images():
     split = small_split("full_class")
-    found = {
-        what: (full, size, single)
-        for what, full, size, single in readings(split.train, split.test, split, split.forget_class)
-    }
-    assert all(
-        sorted(full.index.tolist()) == sorted(split.full.index.tolist())
-        for full, *_ in found.values()
-    )
-    by_class, released, shuffled = (
-        found[what][0]
-        for what in ("by class, 64 (paper)", "released: D_f last, 64", "shuffled (1), 64")
-    )
-    assert torch.equal(by_class.index, split.full.index)
-    assert torch.equal(released.index, torch.cat([split.retain.index, split.forget.index]))
-    assert not torch.equal(shuffled.index, by_class.index)
-    assert {size for _, size, _ in found.values()} == {16, 64, 128, 256} and found[
-        "each sample's own"
-    ][2]
+    by_title = {reading.title: reading for reading in readings(split, split.forget_class)}
+    images = sorted(split.full.index.tolist())
+    for reading in by_title.values():
+        assert sorted(reading.full.index.tolist()) == images
+    released = torch.cat([split.retain.index, split.forget.index])
+    paper = by_title["by class, 64 (paper)"].full.index
+    assert torch.equal(paper, split.full.index)
+    assert torch.equal(by_title["released: D_f last, 64"].full.index, released)
+    assert not torch.equal(by_title["shuffled (1), 64"].full.index, paper)
+    assert {reading.batch_size for reading in by_title.values()} == {16, 64, 128, 256}
+    assert by_title["each sample's own"].per_sample
 
 
 def test_outcome_is_the_methods():
     split = small_split("full_class")
     torch.manual_seed(0)
     model = models.ResNet18(split.num_classes, width=8).eval()
-    weights, notes = copy.deepcopy(model.state_dict()), {}
-    chosen, scores = outcome(model, split, models.untrained(model), 1.5, size=16)
-    assert all(torch.equal(value, weights[name]) for name, value in model.state_dict().items())
-    other, _ = outcome(model, split, models.untrained(model), 1.5, size=4)
-    ssd.unlearn(model, split, alpha=1.5, lam=1, batch_size=16, notes=notes)
-    assert float(chosen.double().mean()) == notes["selected"] > 0 and not torch.equal(chosen, other)
-    assert scores["TestAcc"] == 100 * float(
-        (predict(model, batches(split.test, model, 64)).argmax(1) == split.test.labels)
-        .double()
-        .mean()
-    )
+    weights, untrained = copy.deepcopy(model.state_dict()), models.untrained(model)
+    by_16 = Reading(title="", full=split.full, batch_size=16)
+    by_4 = Reading(title="", full=split.full, batch_size=4)
+    selected, scores = outcome(model, split, untrained, 1.5, by_16)
+    selected_by_4, _ = outcome(model, split, untrained, 1.5, by_4)
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, weights[name])
+    assert not torch.equal(selected, selected_by_4)
+    notes = {}
+    METHODS["ssd"].unlearn(model, split, alpha=1.5, lam=1, batch_size=16, notes=notes)
+    assert float(selected.double().mean()) == notes["selected"] > 0
+    predicted = predict(model, batches(split.test, model, 64)).argmax(1)
+    right = predicted == split.test.labels
+    assert scores["TestAcc"] == 100 * float(right.double().mean())
 
 
-def test_committed_records_are_of_the_network_beside_them():
-    networks = list((Path(__file__).parent.parent / "published").glob("*/*.safetensors"))
-    assert networks
-    for path in networks:
-        model = models.ResNet18(10, width=16)
-        checkpoints.fill(model, path)
-        folders = [
-            folder for folder in (path.parent, Path(f"{path.parent}-alpha")) if folder.exists()
-        ]
-        found = [record for folder in folders for record in records.read_all(folder)]
-        assert len(found) > 40 and {record["weights_hash"] for record in found} == {
-            checkpoints.weights_hash(model)
-        }
-        assert {record["data_hash"] for record in found} == {
-            checkpoints.read_metadata(path)["data_hash"]
-        }
+def test_the_papers_reading_is_the_default_of_the_class_task():
+    split = small_split("full_class")
+    assert by_class(split).batch_size == 64
+    assert not by_class(split).per_sample
+    assert torch.equal(by_class(split).full.index, split.full.index)
+
+
+@pytest.mark.slow
+def test_the_orders_numbers_go_to_the_docs(place, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(order, "FIGURES", tmp_path / "figures")
+    monkeypatch.chdir(place)
+    flags = "-net ResNet18Slim -dataset Digits -forget_class 2 -alpha 2"
+    order.main(flags.split())
+    (path,) = (tmp_path / "figures").iterdir()
+    result = json.loads(path.read_text())
+    assert path.name == "order-ResNet18Slim-Digits-2.json"
+    assert result["command"].startswith("python -m experiments.order -net ResNet18Slim")
+    assert len(result["rows"]) == 9
+    table = capsys.readouterr().out
+    for title, row in result["rows"].items():
+        assert f"| {title} | {row['selected %']:.2f} |" in table
+    assert result["rows"]["by class, 64 (paper)"]["Jaccard"] == 1
+
+
+# ---- another arithmetic ----
+
+
+def test_what_changes_side_by_rounding():
+    """Of four that either selects, one changes side: a quarter."""
+    exact = torch.tensor([True, True, True, False, False])
+    rounded = torch.tensor([True, True, True, True, False])
+    scores = {"RetainTestAcc": 90.0, "Df": 10.0, "MIA": 5.0}
+    moved = {"RetainTestAcc": 91.0, "Df": 8.0, "MIA": 5.0}
+    assert change((exact, scores), (rounded, moved)) == (25, [1, -2, 0])
+
+
+# ---- the published records ----
+
+
+@pytest.mark.parametrize("path", sorted(PUBLISHED.glob("*/*.safetensors")), ids=lambda p: p.stem)
+def test_committed_records_are_of_the_network_next_to_them(path):
+    model = models.ResNet18(10, width=16)
+    checkpoints.fill(model, path)
+    committed = []
+    for folder in (path.parent, path.parent.with_name(f"{path.parent.name}-alpha")):
+        if folder.exists():
+            committed += records.read_all(folder)
+    assert len(committed) > 40
+    weights_hashes = {record["weights_hash"] for record in committed}
+    data_hashes = {record["data_hash"] for record in committed}
+    assert weights_hashes == {checkpoints.weights_hash(model)}
+    assert data_hashes == {checkpoints.read_metadata(path)["data_hash"]}
+
+
+def test_there_are_committed_networks():
+    assert list(PUBLISHED.glob("*/*.safetensors"))
+
+
+HASHES = ("weights_hash", "data_hash", "test_hash", "forget_hash")
 
 
 def test_committed_records_say_all_that_ran_and_lie_where_their_identity_says():
-    published = Path(__file__).parent.parent / "published"
-    paths = sorted(published.rglob("*.json"))
-    assert len(paths) > 700
+    paths = sorted(PUBLISHED.rglob("*.json"))
+    assert len(paths) > 450
     for path in paths:
         record = records.read(path)
         config = record["config"]
-        hashes = {
-            name: record[name] for name in ("weights_hash", "data_hash", "test_hash", "forget_hash")
-        }
+        hashes = {name: record[name] for name in HASHES}
         assert config["hyperparameters"].items() >= config["set"].items()
         assert identity.record_path({**config, "results": path.parents[1]}, hashes) == path
