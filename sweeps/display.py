@@ -4,7 +4,7 @@ import sys
 
 from tqdm import tqdm
 
-from sweeps.plan import Job
+from sweeps.jobs import Job
 from sweeps.worker import Outcome, State
 
 BAR = "{percentage:3.0f} % |{bar}| {desc} [{elapsed}]"

@@ -4,8 +4,9 @@ import os
 
 from runs.cache import WORKERS_CACHE, Cache
 from sweeps.estimate import Past, kind_of, past_of, span, total_of
+from sweeps.jobs import Job
 from sweeps.lines import in_words
-from sweeps.plan import Job, Plan, check_some_can_run, networks_to_come
+from sweeps.plan import Plan, check_some_can_run, networks_to_come
 from sweeps.worker import Outcome, State, begin, call
 
 WORDS = {State.DONE: "there", State.TO_DO: "to run"}  # what else it may be is wrong
@@ -43,8 +44,7 @@ def dry_run(plan: Plan) -> bool:
 
 def _look(job: Job, to_come: set[str], cache: Cache) -> Outcome:
     """Whether the job is done, to do or wrong."""
-    network = job.trains or job.start.path
-    if network in to_come and not os.path.exists(network):  # then nothing needs to be loaded
+    if job.network in to_come and not os.path.exists(job.network):  # nothing is to be loaded then
         return Outcome(State.TO_DO)
     return call(job.line.script, [*job.line.argv, "-dry_run"], cache)
 

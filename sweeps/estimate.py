@@ -12,7 +12,7 @@ from pathlib import Path
 import pretrain_model
 from common.errors import UserError
 from runs import checkpoints, records
-from sweeps.plan import Job
+from sweeps.jobs import Job
 
 UNITS = (("h", 3600), ("min", 60))  # a duration in words is 1.5 of its unit, or more
 ALIKE = ("method", "net", "dataset", "b", "numerics")  # flags of runs that take the same time

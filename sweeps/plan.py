@@ -5,60 +5,16 @@ command, a flag, a class or a checkpoint that does not exist, two runs that woul
 networks in one file. Such a line is a Mistake and no Job.
 """
 
-import argparse
-import contextlib
 import functools
-import importlib
-import io
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import pretrain_model
 from common.console import progress
 from common.errors import UserError
-from methods import METHODS
-from runs import checkpoints, flags
-from runs.identity import goal_of
-from runs.request import dial
-from sweeps.lines import TASK_OF_SCRIPT, TRAINING, Line, Mistake, in_words
-
-
-@dataclass(frozen=True)
-class Start:
-    """The network that a job starts from."""
-
-    path: str  # absolute; the job waits for whoever makes this file
-    source: str  # the file that it would start from now; empty: it is still to be trained
-    named: bool  # whether the line names it, with -weight_path
-
-
-@dataclass(frozen=True, eq=False)
-class Job:
-    """A command line that can run.
-
-    makes, needs: products. A product is the network at a path, or the goal that runs are measured
-    against. A job waits while another that makes what it needs is not finished.
-    """
-
-    line: Line
-    args: argparse.Namespace  # its flags, read
-    start: Start | None  # None: it trains from random weights
-    makes: frozenset
-    needs: frozenset
-    trains: str = ""  # the path of the network that it trains
-    saves: str = ""  # the path at which it keeps the unlearned network
-
-    def __str__(self):
-        return str(self.line)
-
-    @property
-    def rank(self) -> int:
-        """Jobs of a lower rank start first; in a rank they keep the order of their lines."""
-        if self.trains:
-            return 0
-        method = METHODS[self.args.method]
-        return 1 if method.is_original or method.is_goal else 2
+from runs import checkpoints
+from sweeps.jobs import Job, read
+from sweeps.lines import TRAINING, Line, Mistake, in_words
 
 
 @dataclass(frozen=True)
@@ -121,9 +77,6 @@ def _without(jobs, reasons, mistakes):
     return sound
 
 
-# ---- a line as a job ----
-
-
 def _read_all(lines, stop):
     """(jobs, mistakes) of the lines; a line that is there twice counts once."""
     distinct = {}
@@ -133,84 +86,12 @@ def _read_all(lines, stop):
     for line in progress(distinct.values(), "planning"):
         if stop:
             raise KeyboardInterrupt
-        entry = line if isinstance(line, Mistake) else _read(line)
+        entry = line if isinstance(line, Mistake) else read(line)
         if isinstance(entry, Mistake):
             mistakes.append(entry)
         else:
             jobs.append(entry)
     return jobs, mistakes
-
-
-def _read(line):
-    """The Job of a Line, or the Mistake where its flags are wrong."""
-    read = _read_training if line.script == TRAINING else _read_forgetting
-    try:
-        with contextlib.redirect_stdout(io.StringIO()):
-            return read(line)
-    except (ValueError, OverflowError, OSError) as error:  # also paths that no system takes
-        reason = str(error)
-    except SystemExit:
-        reason = "-h shows the flags of a script and runs nothing; omit the line"
-    return Mistake(line.number, str(line), reason)
-
-
-def _read_training(line):
-    args = pretrain_model.arguments(list(line.argv))
-    pretrain_model.chosen_recipe(args)  # UserError where a value cannot be
-    start = None
-    needs = set()
-    if args.weight_path:
-        path = os.path.abspath(args.weight_path)
-        start = Start(path, source=args.weight_path, named=True)
-        needs.add(_network(path))
-    trains = os.path.abspath(args.out)
-    makes = {_network(trains)}
-    return Job(line, args, start, frozenset(makes), frozenset(needs), trains=trains)
-
-
-def _read_forgetting(line):
-    args = flags.arguments("", TASK_OF_SCRIPT[line.script], list(line.argv))
-    _check_dials(line.script, args)
-    start = _start(line, args)
-    makes, needs = set(), {_network(start.path)}
-    # A record says how the run stands to its goal, so the goal goes first: records do not depend
-    # on who was faster.
-    goal = ("goal", goal_of(args))
-    if METHODS[args.method].is_goal:
-        makes.add(goal)
-    else:
-        needs.add(goal)
-    saves = os.path.abspath(args.save) if args.save else ""
-    if saves:
-        makes.add(_network(saves))
-    return Job(line, args, start, frozenset(makes), frozenset(needs), saves=saves)
-
-
-def _network(path):
-    """The network at an absolute path, as a product."""
-    return ("network", path)
-
-
-def _check_dials(script, args):
-    """UserError where a method's alpha or lambda is wrong, or neither given nor in the table."""
-    method = METHODS[args.method]
-    tables = importlib.import_module(script)
-    if method.takes("alpha"):
-        dial(args, "alpha", tables.ALPHA)
-    if method.takes("lam"):
-        dial(args, "lambda", tables.LAMBDA)
-
-
-def _start(line, args):
-    """The network that a forgetting run starts from."""
-    named = any(word.split("=")[0] == "-weight_path" for word in line.argv)
-    if named:
-        path = os.path.abspath(args.weight_path)
-        return Start(path, source=args.weight_path, named=True)
-    path = os.path.abspath(flags.default_checkpoint(args, args.train_seed, args.protocol))
-    # Under the released protocol this may be the paper's network.
-    source = args.weight_path if os.path.exists(args.weight_path) else ""
-    return Start(path, source=source, named=False)
 
 
 # ---- what only all lines together tell ----
@@ -225,7 +106,7 @@ def _missing_gpu(jobs, gpu_mistake):
 
 def _lost_networks(jobs):
     """{job: why not}, where -save would write over the network of another line."""
-    used = {job.trains or job.start.path for job in jobs if job.trains or not job.start.named}
+    used = {job.network for job in jobs if job.trains or not job.start.named}
     reasons, savers = {}, {}
     for job in jobs:
         if job.start:
@@ -260,7 +141,7 @@ def _missing_trainings(jobs, mistakes):
         if job.start is None or job.start.source or job.start.path in trained:
             continue
         trained.add(job.start.path)
-        training = _read(Line(TRAINING, _training_flags(job.args)))
+        training = read(Line(TRAINING, _training_flags(job.args)))
         if isinstance(training, Mistake):
             mistakes.append(training)
         else:
@@ -287,7 +168,7 @@ def _training_flags(args):
 def _missing_networks(jobs):
     """{job: why not}, where it starts from no checkpoint of its kind, and nobody makes it."""
     to_come = networks_to_come(jobs)
-    read = functools.cache(checkpoints.read_metadata)
+    metadata_of = functools.cache(checkpoints.read_metadata)
     reasons = {}
     for job in jobs:
         source = job.start.source if job.start else ""
@@ -295,7 +176,7 @@ def _missing_networks(jobs):
             continue
         expected = {"net": job.args.net, "dataset": job.args.dataset}
         try:
-            checkpoints.check_metadata(source, read(source), expected)
+            checkpoints.check_metadata(source, metadata_of(source), expected)
         except UserError as error:
             reasons[job] = str(error)
     return reasons

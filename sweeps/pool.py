@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
 
 from common.errors import UserError
+from sweeps.jobs import Job
 from sweeps.local import interrupts_held
-from sweeps.plan import Job
 from sweeps.worker import Outcome, State, work
 
 

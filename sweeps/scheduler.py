@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from common.errors import CannotWrite
 from sweeps.display import display
 from sweeps.estimate import past_of, time_left
+from sweeps.jobs import Job
 from sweeps.lines import Line, Mistake, in_words
 from sweeps.local import interrupts_noted
-from sweeps.plan import Job, Plan, check_some_can_run, plan
+from sweeps.plan import Plan, check_some_can_run, plan
 from sweeps.pool import Workers
 from sweeps.worker import Outcome, State
 
