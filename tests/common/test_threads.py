@@ -1,4 +1,4 @@
-"""What is in place before torch is loaded: threads that spin briefly, and a Ctrl-C without a traceback."""
+"""What is in place before torch is loaded: threads that spin briefly, a Ctrl-C in one line."""
 
 import ast
 import os
@@ -8,19 +8,19 @@ import sys
 import time
 
 import pytest
-from conftest import ROOT
+from helpers import ROOT
 
 CHOICES = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
 
 
 def spins(**chosen):
+    """GOMP_SPINCOUNT where a user has set the variables in `chosen`."""
     environment = {name: value for name, value in os.environ.items() if name not in CHOICES}
     code = "import common.threads, os; print(os.environ.get('GOMP_SPINCOUNT'))"
     command = [sys.executable, "-c", code]
-    done = subprocess.run(
-        command, cwd=ROOT, env={**environment, **chosen}, capture_output=True, text=True, check=True
-    )
-    return done.stdout.strip()
+    environment.update(chosen)
+    printed = subprocess.check_output(command, cwd=ROOT, env=environment, text=True)
+    return printed.strip()
 
 
 def test_threads_spin_briefly_unless_the_user_has_chosen():
@@ -40,9 +40,9 @@ def first_import(path):
 
 def test_every_script_imports_threads_first():
     folders = (ROOT, ROOT / "experiments", ROOT / "benchmarks")
-    scripts = [
-        path for folder in folders for path in folder.glob("*.py") if "__main__" in path.read_text()
-    ]
+    scripts = []
+    for folder in folders:
+        scripts += [path for path in folder.glob("*.py") if "__main__" in path.read_text()]
     assert len(scripts) >= 10
     for path in [*scripts, ROOT / "tests" / "conftest.py"]:
         assert first_import(path) == "common.threads", path.name

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from helpers import NETWORKS, RECIPE, SETTINGS, settings_for, small_split, tiny_resnet
+from helpers import NETWORKS, RECIPE, SETTINGS, settings_for, small_split, tiny_resnet, twin
 
 import metrics
 import models
@@ -81,3 +81,25 @@ def test_retrain_computes_as_pretraining_did_and_is_scored_as_the_run_wants(monk
     )
     assert seen == ["bf16"]
     assert result.numerics == "fp32"
+
+
+def test_any_network_computes_in_bf16_when_it_is_asked_to():
+    """Also one that knows nothing of numerics.py; a deep copy keeps its own weights."""
+    torch.manual_seed(0)
+    network = torch.nn.Sequential(torch.nn.Linear(64, 64), torch.nn.ReLU(), torch.nn.Linear(64, 3))
+    x = torch.randn(5, 64)
+    exact = network(x)
+    numerics.compute_in(network, "bf16")
+    rounded = network(x)
+    with torch.autocast("cpu", torch.bfloat16):
+        wanted = torch.nn.Sequential.forward(network, x)
+    assert rounded.dtype == torch.float32
+    assert torch.equal(rounded, wanted.float())
+    assert not torch.equal(rounded, exact)
+    copied = twin(network)
+    with torch.no_grad():
+        copied[2].bias += 1
+    assert torch.equal(network(x), rounded)
+    assert not torch.equal(copied(x), rounded)
+    numerics.compute_in(network, "fp32")
+    assert torch.equal(network(x), exact)
