@@ -50,7 +50,7 @@ def logits_of(model: nn.Module, images: ImageSet, title: str = "") -> Tensor:
     on_gpu = next(model.parameters()).device.type == "cuda"
     batch_size = GPU_BATCH_SIZE if on_gpu else CPU_BATCH_SIZE
     bar = f"scoring {title}" if title else ""
-    return predict(model, batches(images, model, batch_size, what=bar))
+    return predict(model, batches(images, model, batch_size, title=bar))
 
 
 def split_logits(model: nn.Module, split: Split) -> Logits:

@@ -245,7 +245,7 @@ def learn(model, train, test, settings, args, files) -> float:
         settings["epochs"],
         factor=factor,
         keep=files.state,
-        what=f"pre-training {args.net}",
+        title=f"pre-training {args.net}",
     )
     seconds = []
     start = time.perf_counter()

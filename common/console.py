@@ -57,12 +57,12 @@ def parser(doc: str) -> argparse.ArgumentParser:
     return _Parser(doc)
 
 
-def progress(items, what: str, total: int | None = None) -> tqdm:
+def progress(items, title: str, total: int | None = None) -> tqdm:
     """Iterate with a progress bar, which only work of more than two seconds shows."""
     on_terminal = sys.stderr.isatty()
     return tqdm(
         items,
-        desc=what,
+        desc=title,
         total=total,
         delay=2,
         leave=False,

@@ -164,7 +164,7 @@ class Batches:
     size: int  # S
     shuffle: bool = False
     augment: bool = False
-    what: str = ""  # a name for the progress bar; empty: no bar
+    title: str = ""  # of the progress bar; empty: no bar
 
     @property
     def leaves_one(self) -> bool:
@@ -191,8 +191,8 @@ class Batches:
         # As one tensor, so that it goes to a GPU in one piece.
         order = torch.cat(parts).to(self.images.pixels.device)
         steps = zip(order.split(sizes), places, strict=True)
-        if self.what:
-            steps = progress(steps, self.what, len(sizes))
+        if self.title:
+            steps = progress(steps, self.title, len(sizes))
         for index, batch_places in steps:
             yield self.batch(index, batch_places)
 
@@ -235,16 +235,16 @@ def batches(
     *,
     shuffle: bool = False,
     augment: bool = False,
-    what: str = "",
+    title: str = "",
 ) -> Batches:
     """Batches of `images` as `model` takes them: on its device and of its input size.
 
-    A model without an input size takes images of their own size. what: a name for the progress
-    bar; where it is empty there is no bar.
+    A model without an input size takes images of their own size. title: of the progress bar;
+    where it is empty there is no bar.
     """
     device = next(model.parameters()).device
     size = getattr(model, "input_size", None) or images.augmentation.crop
-    return Batches(images, batch_size, device, size, shuffle, augment, what)
+    return Batches(images, batch_size, device, size, shuffle, augment, title)
 
 
 # ---- pixels ----

@@ -98,7 +98,7 @@ def epochs(  # noqa: PLR0913 (each is one thing that a training needs)
     *,
     loss: Callable = cross_entropy,
     factor: Callable[[int], float] | None = None,
-    what: str = "training",
+    title: str = "training",
     keep: str | Path | None = None,
     clip: float = 0.0,
     uses_gradients: bool = False,
@@ -108,7 +108,8 @@ def epochs(  # noqa: PLR0913 (each is one thing that a training needs)
     batches: of (x, y, index), with a length. loss: (model, x, y, index) -> scalar. factor: step,
     from 0 -> what multiplies the optimiser's learning rates. clip: the largest norm that a step's
     gradient may have, over all parameters; 0: no limit. uses_gradients: gradients that the network
-    holds at the start are added to the first step's; else they are dropped.
+    holds at the start are added to the first step's; else they are dropped. title: of the progress
+    bar and of errors.
 
     keep: a file, to which the state after each epoch is written once the caller comes back for the
     next. Where it is there, training goes on from it. On a CPU an interrupted training then ends
@@ -123,7 +124,7 @@ def epochs(  # noqa: PLR0913 (each is one thing that a training needs)
     base_lr = [group["lr"] for group in optimizer.param_groups]
     epochs_done = _resume(keep, model, optimizer) if keep else 0
     step = epochs_done * len(batches)
-    with progress(None, what, count * len(batches)) as bar:
+    with progress(None, title, count * len(batches)) as bar:
         bar.update(step)
         while epochs_done < count:
             model.train()
@@ -140,7 +141,7 @@ def epochs(  # noqa: PLR0913 (each is one thing that a training needs)
             mean = float(total) / len(batches)
             if not math.isfinite(mean):
                 raise Diverged(
-                    f"{what}: the loss is {mean} after {epochs_done} epochs; "
+                    f"{title}: the loss is {mean} after {epochs_done} epochs; "
                     "lower the learning rate (-lr; forgetting: -set lr=...)"
                 )
             yield epochs_done, mean

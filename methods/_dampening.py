@@ -21,7 +21,7 @@ def importance(
 
     title: the set's name on the progress bar. measure, per_sample: as for ssd.importance.
     """
-    data = batches(images, model, batch_size, what=title)
+    data = batches(images, model, batch_size, title=title)
     return ssd.importance(model, data, measure=measure, per_sample=per_sample)
 
 

@@ -32,7 +32,7 @@ def unlearn(
     labels = wrong_labels(split.forget.labels, split.num_classes)
     relabelled = replace(split.forget, labels=labels)
     data = batches(joined(split.retain, relabelled), model, batch_size, shuffle=True)
-    return fit(model, data, adam(model, lr), epochs, what="amnesiac")
+    return fit(model, data, adam(model, lr), epochs, title="amnesiac")
 
 
 def wrong_labels(labels: Tensor, num_classes: int) -> Tensor:

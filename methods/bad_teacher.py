@@ -74,7 +74,7 @@ def unlearn(
         return F.kl_div(log_q, goals[index], log_target=True, reduction="batchmean")
 
     data = batches(joined(retain, split.forget), model, batch_size, shuffle=True)
-    return fit(model, data, adam(model, lr), epochs, loss=loss, what="bad teacher")
+    return fit(model, data, adam(model, lr), epochs, loss=loss, title="bad teacher")
 
 
 def lessons(

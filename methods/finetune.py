@@ -24,7 +24,7 @@ def unlearn(
 ) -> nn.Module:
     """Train on D_r, un-augmented, in shuffled batches, in place."""
     data = batches(split.retain, model, batch_size, shuffle=True)
-    return fit(model, data, sgd(model, lr), epochs, what="finetune")
+    return fit(model, data, sgd(model, lr), epochs, title="finetune")
 
 
 METHOD = Method(

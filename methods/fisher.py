@@ -39,7 +39,7 @@ def unlearn(
 
     batch_size changes only the speed.
     """
-    data = batches(split.retain, model, batch_size, what="Fisher")
+    data = batches(split.retain, model, batch_size, title="Fisher")
     fisher = ssd.importance(model, data, measure="true_fisher", per_sample=True)
     forgotten = split.forget_class if split.forgets_whole_class else None
     with torch.no_grad():

@@ -97,7 +97,7 @@ def unlearn(
     usual = defaults(model, split)
     values = resolved(usual, batch_size=batch_size, sigma=sigma, eta=eta)
     check(model, split, protocol=protocol, **values)
-    forget = batches(split.forget, model, values["batch_size"], what="JiT")
+    forget = batches(split.forget, model, values["batch_size"], title="JiT")
     optimizer = torch.optim.SGD(model.parameters(), values["eta"])
     model.train(protocol.jit_accumulates_in_train_mode)
     for x, _, _ in forget:

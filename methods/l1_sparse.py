@@ -41,7 +41,7 @@ def unlearn(
         l1_norm = sum(p.abs().sum() for p in model.parameters())
         return F.cross_entropy(model(x), y) + c * l1_norm
 
-    return fit(model, data, sgd(model, lr), epochs, loss=loss, what="l1-sparse")
+    return fit(model, data, sgd(model, lr), epochs, loss=loss, title="l1-sparse")
 
 
 METHOD = Method(

@@ -52,7 +52,7 @@ def unlearn(
         descent = F.cross_entropy(model(x), y)
         return retain_weight * descent - (1 - retain_weight) * ascent
 
-    return fit(model, retain, sgd(model, lr), epochs, loss=loss, what="NegGrad+")
+    return fit(model, retain, sgd(model, lr), epochs, loss=loss, title="NegGrad+")
 
 
 def endless(batches: Batches) -> Iterator[tuple[Tensor, Tensor, Tensor]]:

@@ -59,7 +59,7 @@ def unlearn(
         return lr_factor(step, len(data), recipe["warm"], recipe["milestones"])
 
     optimizer = sgd(network, settings["lr"])
-    fit(network, data, optimizer, recipe["epochs"], factor=factor, what="retrain")
+    fit(network, data, optimizer, recipe["epochs"], factor=factor, title="retrain")
     compute_in(network, model.numerics)
     return network
 

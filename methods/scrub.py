@@ -96,8 +96,8 @@ def unlearn(
     retain = batches(split.retain, model, values["batch_size"], shuffle=True)
     for epoch in range(epochs):
         if epoch < forget_epochs:
-            fit(model, forget, optimizer, 1, loss=forget_loss, clip=clip, what="scrub: forget")
-        fit(model, retain, optimizer, 1, loss=retain_loss, clip=clip, what="scrub: retain")
+            fit(model, forget, optimizer, 1, loss=forget_loss, clip=clip, title="scrub: forget")
+        fit(model, retain, optimizer, 1, loss=retain_loss, clip=clip, title="scrub: retain")
     return model.eval()
 
 

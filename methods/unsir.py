@@ -102,7 +102,7 @@ def unlearn(
         uses_gradients=keeps_gradients,
     )
     data = batches(retain, model, repair_batch_size, shuffle=True)
-    return fit(model, data, adam(model, lr), 1, what="repair")
+    return fit(model, data, adam(model, lr), 1, title="repair")
 
 
 def noise_against(
@@ -172,7 +172,7 @@ def impair(
 
     data = batches(joined(retain, marks), model, batch_size, shuffle=True)
     optimizer = adam(model, lr)
-    return fit(model, data, optimizer, 1, loss=loss, what="impair", uses_gradients=uses_gradients)
+    return fit(model, data, optimizer, 1, loss=loss, title="impair", uses_gradients=uses_gradients)
 
 
 METHOD = Method(

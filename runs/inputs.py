@@ -148,7 +148,7 @@ def full_importance(
     def load():
         values, seconds = store.importance(
             model,
-            batches(split.full, model, args.b, what="I_D"),
+            batches(split.full, model, args.b, title="I_D"),
             args.weight_path,
             identity=identity,
             measure=method.measure,
