@@ -23,7 +23,6 @@ CIFAR_AUGMENTATION = Augmentation(crop=32, padding=4, flip=True, degrees=15)
 DIGITS_AUGMENTATION = Augmentation(crop=8, padding=1, flip=False, degrees=10)
 DIGIT_NAMES = [str(digit) for digit in range(10)]
 DIGIT_SHAPES = {"round": (0, 6, 8, 9), "straight": (1, 4, 7), "curved": (2, 3, 5)}
-
 PINS_FOLDER = "105_classes_pins_dataset"
 PINS_SIZE = 36  # pixels a side at which they are kept; training crops 32 of them
 SMALLEST_SIZE = 32  # pixels a side to which a user's small images are enlarged
@@ -251,12 +250,12 @@ def hold_out(images: ImageSet, labels: Tensor) -> tuple[ImageSet, ImageSet]:
 
     labels: [N] int64, of which each part gets its share.
     """
-    parts = []
-    for positions in every_fifth(images, labels):
-        digest = sha256(images.digest, positions)
-        parts.append(replace(images.take(positions), digest=digest))
-    train, held_out = parts
-    return train, held_out
+    train, held_out = every_fifth(images, labels)
+    return _part(images, train), _part(images, held_out)
+
+
+def _part(images, positions):
+    return replace(images.take(positions), digest=sha256(images.digest, positions))
 
 
 def every_fifth(images: ImageSet, labels: Tensor) -> tuple[Tensor, Tensor]:

@@ -106,17 +106,14 @@ def epochs(  # noqa: PLR0913 (each is one thing that a training needs)
     """Train for `count` epochs; yields (epochs done, mean loss) after each, in train mode.
 
     batches: of (x, y, index), with a length. loss: (model, x, y, index) -> scalar. factor: step,
-    from 0 -> what multiplies the optimiser's learning rates. clip: the largest norm that a step's
-    gradient may have, over all parameters; 0: no limit. uses_gradients: gradients that the network
-    holds at the start are added to the first step's; else they are dropped. title: of the progress
-    bar and of errors.
+    from 0 -> what multiplies the optimiser's learning rates. title: of the progress bar. clip: the
+    largest norm of a step's gradient, over all parameters; 0: no limit. uses_gradients: gradients
+    that the network holds at the start enter the first step; else they are dropped.
 
-    keep: a file, to which the state after each epoch is written once the caller comes back for the
-    next. Where it is there, training goes on from it. On a CPU an interrupted training then ends
-    with bitwise the same weights.
+    keep: a file for the state after each epoch, written once the caller comes back for the next.
+    Where it is there, training goes on from it; on a CPU it ends with bitwise the same weights.
 
-    Raises UserError where the loss diverges, where batches are too small for BatchNorm, or where
-    the file is damaged.
+    Raises UserError where the loss diverges, batches are too small, or the file is damaged.
     """
     check_trainable(model, batches)
     if not uses_gradients:
@@ -138,13 +135,9 @@ def epochs(  # noqa: PLR0913 (each is one thing that a training needs)
                 step += 1
                 bar.update()
             epochs_done += 1
-            mean = float(total) / len(batches)
-            if not math.isfinite(mean):
-                raise Diverged(
-                    f"{title}: the loss is {mean} after {epochs_done} epochs; "
-                    "lower the learning rate (-lr; forgetting: -set lr=...)"
-                )
-            yield epochs_done, mean
+            mean_loss = float(total) / len(batches)
+            _check_finite(mean_loss, title, epochs_done)
+            yield epochs_done, mean_loss
             if keep:
                 _keep(keep, model, optimizer, epochs_done)
 
@@ -152,6 +145,14 @@ def epochs(  # noqa: PLR0913 (each is one thing that a training needs)
 def _set_lr(optimizer, base_lr, factor):
     for group, lr in zip(optimizer.param_groups, base_lr, strict=True):
         group["lr"] = lr * factor
+
+
+def _check_finite(mean_loss, title, epochs_done):
+    if not math.isfinite(mean_loss):
+        raise Diverged(
+            f"{title}: the loss is {mean_loss} after {epochs_done} epochs; "
+            "lower the learning rate (-lr; forgetting: -set lr=...)"
+        )
 
 
 def _take_step(model, optimizer, loss, clip):
