@@ -102,15 +102,16 @@ def test_grid_names_every_run_of_the_paper():
 
 
 def test_the_demos_lines_can_all_run(tmp_path):
-    (tmp_path / "lines").write_text(sourced("demo; demo_all"))
+    commands = 'demo; echo; demo_all; echo; SETTINGS=("${DEMO_SETTINGS[@]}"); demo'
+    short, all_tasks, short_with_settings = sourced(commands).split("\n\n")
+    assert len(short.splitlines()) == 1 + 2 * 8
+    assert short_with_settings.count("-method bad_teacher -set batch_size=16 -seed") == 2
+    assert short_with_settings.count("-set") == 2
+    (tmp_path / "lines").write_text(f"{short_with_settings}\n{all_tasks}\n")
     with open(tmp_path / "lines") as stream:
         planned = plan(read(stream))
     assert not planned.mistakes
-    text = sourced("demo")
-    assert len(text.splitlines()) == 1 + 2 * 8
-    settings = sourced('SETTINGS=("${DEMO_SETTINGS[@]}"); demo')
-    assert settings.count("-method bad_teacher -set batch_size=16 -seed") == 2
-    assert settings.count("-set") == 2
+    assert {job.args.task for job in planned.jobs if not job.trains} == TASKS.keys()
 
 
 @pytest.mark.slow

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from pathlib import Path
 
 import pytest
@@ -30,7 +31,9 @@ from helpers import (
 
 import sweep as command
 from common.errors import UserError
-from sweeps.lines import Line
+from sweeps.dry_run import dry_run
+from sweeps.lines import Line, read
+from sweeps.plan import plan
 
 LINUX = pytest.mark.skipif(not Path("/proc/locks").exists(), reason="looks into /proc")
 SEVEN = (*DIGITS, "-forget_class", 7, "-method")
@@ -143,7 +146,24 @@ def test_a_place_that_is_full_ends_the_sweep(place, tmp_path, undisturbed):
 # ---- what it does about networks and lines ----
 
 
-def test_missing_networks_are_trained_once_and_a_dry_run_does_nothing(image_folder, tmp_path):
+@pytest.fixture
+def looked_at(tmp_path, monkeypatch, capsys):
+    """Lines -> (what a dry run of them prints, whether something is wrong), in this process."""
+    monkeypatch.setenv("TQDM_DISABLE", "1")  # given back afterwards, as a worker sets it
+    monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)
+
+    def look(lines):
+        (tmp_path / "lines").write_text("\n".join(lines))
+        with open(tmp_path / "lines") as stream:
+            wrong = dry_run(plan(read(stream)))
+        return capsys.readouterr().out, wrong
+
+    return look
+
+
+def test_missing_networks_are_trained_once_and_a_dry_run_does_nothing(
+    image_folder, tmp_path, looked_at
+):
     data = ("-net", "ResNet18Slim", "-dataset", "Folder", "-data", image_folder)
 
     def line(name, *method):
@@ -155,11 +175,11 @@ def test_missing_networks_are_trained_once_and_a_dry_run_does_nothing(image_fold
         line("dog", "baseline"),
         line("dog", "baseline", "-weight_path", "nowhere.safetensors"),
     ]
-    dry = call("sweep.py", "--dry-run", cwd=tmp_path, input="\n".join(lines))
-    assert dry.returncode == 1
-    assert "4 runs: 0 there, 3 to run, 1 wrong" in dry.stdout, dry.stdout
-    assert "no record tells yet how long that takes" in dry.stdout
-    assert "WRONG   line 4: no checkpoint at nowhere.safetensors" in dry.stdout
+    printed, wrong = looked_at(lines)
+    assert wrong
+    assert "4 runs: 0 there, 3 to run, 1 wrong" in printed
+    assert "no record tells yet how long that takes" in printed
+    assert "WRONG   line 4: no checkpoint at nowhere.safetensors" in printed
     assert not (tmp_path / "results").exists()
     assert not (tmp_path / "checkpoints").exists()
     done = call("sweep.py", "--jobs", 2, cwd=tmp_path, input="\n".join(lines))
@@ -167,13 +187,12 @@ def test_missing_networks_are_trained_once_and_a_dry_run_does_nothing(image_fold
     assert "3 of 4 runs done" in done.stdout
     assert "no checkpoint at nowhere.safetensors" in done.stderr
     assert done.stdout.count("of the test images right") == 1
-    lines = [*lines[:3], line("owl", "baseline"), line("dog", "finetune")]
-    dry = call("sweep.py", "--dry-run", cwd=tmp_path, input="\n".join(lines))
-    assert dry.returncode == 0
-    assert "4 runs: 2 there, 2 to run, 0 wrong" in dry.stdout
-    assert re.search(r"to run .*owl.* about [\d.]+ s", dry.stdout)
-    assert "in one process for 1 of them; " in dry.stdout
-    assert "no record tells yet how long the other 1 take" in dry.stdout
+    printed, wrong = looked_at([*lines[:3], line("owl", "baseline"), line("dog", "finetune")])
+    assert not wrong
+    assert "4 runs: 2 there, 2 to run, 0 wrong" in printed
+    assert re.search(r"to run .*owl.* about [\d.]+ s", printed)
+    assert "in one process for 1 of them; " in printed
+    assert "no record tells yet how long the other 1 take" in printed
 
 
 def test_the_rest_is_finished_after_a_failure(place, tmp_path):
