@@ -1,14 +1,15 @@
-"""The fast way against the plain way (benchmarks/plain.py) at full width: importances, scores, a training step, whole runs."""
+"""The fast way against the plain way (benchmarks/plain.py), at full width.
 
-import copy
+Importances, the selected set, scores, a training step, and a whole run.
+"""
+
 import json
-import os
 import subprocess
 import sys
 
 import pytest
 import torch
-from conftest import ROOT, call, records_of
+from helpers import ENVIRONMENT, ROOT, call, records_of
 
 import datasets
 import metrics
@@ -21,183 +22,152 @@ from methods import METHODS
 from runs import checkpoints
 
 CHECKPOINT = "checkpoints/ResNet18-Folder-data-seed0.safetensors"
+NETWORK = ("-net", "ResNet18", "-dataset", "Folder", "-data", "data")
+# Channels first to float noise. Channels last a few activations cross zero at a ReLU by rounding,
+# and each moves gradients. None: the layout that this processor likes.
+LAYOUTS = {"usual": None, "first": torch.contiguous_format, "last": torch.channels_last}
+
+
+def bounds(usual, first, last):
+    """How far the two ways may be apart in each layout."""
+    return pytest.mark.parametrize(
+        ("layout", "bound"), [("usual", usual), ("first", first), ("last", last)]
+    )
+
+
+def laid_out(model, layout):
+    if LAYOUTS[layout] is None:
+        return model
+    return model.to(memory_format=LAYOUTS[layout])
+
+
+def assert_within(values, wanted, bound, nothing=1e-12):
+    """Each tensor within `bound` of the wanted one, relative to its norm."""
+    for name, value in wanted.items():
+        assert (values[name] - value).norm() <= bound * value.norm() + nothing, name
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A few digits a class as JPEG, and a network that one epoch on them has trained."""
+    """A few digits of four classes as JPEG, and a network that one epoch on them has trained."""
     root = tmp_path_factory.mktemp("plain")
     speed.write_digits(root / "all")
     for part, count in (("train", 6), ("test", 3)):
-        for name in sorted(os.listdir(root / "all" / part))[:4]:
-            (root / "data" / part / name).mkdir(parents=True)
-            for file in sorted((root / "all" / part / name).iterdir())[:count]:
-                file.rename(root / "data" / part / name / file.name)
-    # Two threads train the network that the bounds below were measured on; another has other activations near 0 (LOG.md).
-    done = call(
-        "pretrain_model.py",
-        "-net",
-        "ResNet18",
-        "-dataset",
-        "Folder",
-        "-data",
-        "data",
-        "-epochs",
-        1,
-        "-b",
-        8,
-        cwd=root,
-        env={**os.environ, "OMP_NUM_THREADS": "2"},
-    )
+        for source in sorted((root / "all" / part).iterdir())[:4]:
+            goal = root / "data" / part / source.name
+            goal.mkdir(parents=True)
+            for file in sorted(source.iterdir())[:count]:
+                file.rename(goal / file.name)
+    # Two threads train the network that the bounds below were measured on. Another number of
+    # threads would train one with other activations near 0 (docs/log.md).
+    two_threads = {**ENVIRONMENT, "OMP_NUM_THREADS": "2"}
+    flags = (*NETWORK, "-epochs", 1, "-b", 8)
+    done = call("pretrain_model.py", *flags, cwd=root, env=two_threads)
     assert done.returncode == 0, done.stderr
     return root
 
 
 @pytest.fixture
-def pair(folder):
-    """(the plain network and its training and test images, ours and its sets), one set of weights."""
+def plain_side(folder):
+    """(the plain network, its training images, its test images)."""
+    train = plain.decoded(folder / "data" / "train")
+    test = plain.decoded(folder / "data" / "test")
+    return plain.network(4, folder / CHECKPOINT), train, test
+
+
+@pytest.fixture
+def our_side(folder):
+    """(our network with the same weights, training set, test set)."""
     train, test = datasets.load("Folder", folder / "data")
-    ours = checkpoints.load(folder / CHECKPOINT, "ResNet18", train)[0]
-    theirs = plain.network(4, folder / CHECKPOINT)
-    return (theirs, *(plain.decoded(folder / "data" / part) for part in ("train", "test"))), (
-        ours,
-        train,
-        test,
-    )
+    model, _, _ = checkpoints.load(folder / CHECKPOINT, "ResNet18", train)
+    return model, train, test
 
 
-def test_importances_are_the_plain_ways(pair):
-    """Channels first to float noise; channels last a few activations cross zero at a ReLU by rounding, and each moves gradients."""
-    (theirs, data, _), (ours, train, _) = pair
-    for norm, measure in ((False, "fisher"), (True, "norm")):
-        wanted = plain.importances(theirs, data, norm, batch_size=8)
-        for layout, bound in (
-            (None, 2e-3),
-            (torch.contiguous_format, 1e-4),
-            (torch.channels_last, 2e-3),
-        ):
-            laid = (
-                copy.deepcopy(ours).to(memory_format=layout) if layout else ours
-            )  # None: what this processor likes
-            got = ssd.importance(laid, batches(train, laid, 8), measure=measure)
-            for name, value in wanted.items():
-                assert (got[name] - value).norm() <= bound * value.norm() + 1e-12, (name, layout)
+@bounds(usual=2e-3, first=1e-4, last=2e-3)
+@pytest.mark.parametrize("measure", ["fisher", "norm"])
+def test_importances_are_the_plain_ways(plain_side, our_side, measure, layout, bound):
+    network, images, _ = plain_side
+    model, train, _ = our_side
+    model = laid_out(model, layout)
+    wanted = plain.importances(network, images, norm=measure == "norm", batch_size=8)
+    importances = ssd.importance(model, batches(train, model, 8), measure=measure)
+    assert_within(importances, wanted, bound)
 
 
-@pytest.mark.parametrize(
-    ("layout", "bound"),
-    [(None, 3e-2), (torch.contiguous_format, 1e-3), (torch.channels_last, 3e-2)],
-)
-def test_the_selected_set_and_the_dampened_weights_are_the_plain_ways(pair, layout, bound):
-    (theirs, data, _), (ours, train, test) = pair
-    ours = ours.to(memory_format=layout) if layout else ours
-    chosen = plain.ssd(theirs, data, plain.parted(data, 1)[1], alpha=2, lam=1)
+@bounds(usual=3e-2, first=1e-3, last=3e-2)
+def test_the_selected_set_and_the_dampened_weights_are_the_plain_ways(
+    plain_side, our_side, layout, bound
+):
+    network, images, _ = plain_side
+    model, train, test = our_side
+    model = laid_out(model, layout)
+    _, forget_images = plain.parted(images, 1)
+    wanted = plain.ssd(network, images, forget_images, alpha=2, lam=1)
     split = splits.split_class(train, test, "1")
-    full, part = (
-        ssd.importance(ours, batches(images, ours, 64)) for images in (split.full, split.forget)
-    )
-    mine = torch.cat([(part[name] > 2 * full[name]).flatten() for name in full])
-    assert int((mine ^ chosen).sum()) <= 1e-4 * len(chosen)  # ties
+    full = ssd.importance(model, batches(split.full, model, 64))
+    forget = ssd.importance(model, batches(split.forget, model, 64))
+    selected = torch.cat([(forget[name] > 2 * full[name]).flatten() for name in full])
+    assert int((selected ^ wanted).sum()) <= 1e-4 * len(wanted)  # ties
     notes = {}
-    METHODS["ssd"].unlearn(ours, split, alpha=2, lam=1, batch_size=64, notes=notes)
-    assert 0.001 < notes["selected"] == pytest.approx(float(chosen.double().mean()), abs=1e-4)
-    for (name, a), b in zip(theirs.named_parameters(), ours.parameters(), strict=True):
-        assert (a - b).norm() <= bound * a.norm() + 1e-9, name
+    METHODS["ssd"].unlearn(model, split, alpha=2, lam=1, batch_size=64, notes=notes)
+    assert notes["selected"] > 0.001
+    assert notes["selected"] == pytest.approx(float(wanted.double().mean()), abs=1e-4)
+    weights, plain_weights = dict(model.named_parameters()), dict(network.named_parameters())
+    ours = dict(zip(plain_weights, weights.values(), strict=True))
+    assert_within(ours, plain_weights, bound, nothing=1e-9)
 
 
-@pytest.mark.parametrize(
-    ("layout", "bound"),
-    [(None, 5e-3), (torch.contiguous_format, 2e-5), (torch.channels_last, 5e-3)],
-)
-def test_single_samples_importances_are_the_plain_ways(pair, layout, bound):
-    (theirs, data, _), (ours, train, _) = pair
-    ours = ours.to(memory_format=layout) if layout else ours
-    wanted = plain.fisher(theirs, data[:3])
-    got = ssd.importance(
-        ours, batches(train.take(torch.arange(3)), ours, 3), measure="true_fisher", per_sample=True
-    )
-    for name, value in wanted.items():
-        assert (got[name] - value).norm() <= bound * value.norm() + 1e-12, name
+@bounds(usual=5e-3, first=2e-5, last=5e-3)
+def test_single_samples_importances_are_the_plain_ways(plain_side, our_side, layout, bound):
+    network, images, _ = plain_side
+    model, train, _ = our_side
+    model = laid_out(model, layout)
+    data = batches(train.take(torch.arange(3)), model, 3)
+    importances = ssd.importance(model, data, measure="true_fisher", per_sample=True)
+    assert_within(importances, plain.fisher(network, images[:3]), bound)
 
 
-def test_scores_are_the_plain_ways(pair, monkeypatch):
-    (theirs, data, test_data), (ours, train, test) = pair
+def test_scores_are_the_plain_ways(plain_side, our_side, monkeypatch):
+    network, images, test_images = plain_side
+    model, train, test = our_side
     torch.manual_seed(0)
     untrained = plain.network(4)
-    monkeypatch.setattr(plain, "network", lambda _: untrained)
-    wanted = plain.scores(theirs, data, test_data, 2)
+    # Both sides' ZRF is against one untrained network.
+    monkeypatch.setattr(plain, "network", lambda num_classes: untrained)
+    wanted = plain.scores(network, images, test_images, 2)
     split = splits.split_class(train, test, "2")
-    got = metrics.score(
-        metrics.split_logits(ours, split),
-        untrained,
-        split,
-        batch_size=64,
-    )
-    assert got == pytest.approx(wanted, abs=1e-4)
+    logits = metrics.split_logits(model, split)
+    scores = metrics.score(logits, untrained, split, batch_size=64)
+    assert scores == pytest.approx(wanted, abs=1e-4)
 
 
-@pytest.mark.parametrize(
-    ("layout", "bound"),
-    [(None, 1e-2), (torch.contiguous_format, 5e-4), (torch.channels_last, 1e-2)],
-)
-def test_a_training_step_is_the_plain_ways(pair, layout, bound):
-    (theirs, data, _), (ours, train, _) = pair
-    ours = ours.to(memory_format=layout) if layout else ours
-    torch.manual_seed(
-        0
-    )  # the order within the one batch moves rounding, and that what crosses zero at a ReLU
-    before = [p.detach().clone() for p in ours.parameters()]
-    optimizer = torch.optim.SGD(theirs.parameters(), 0.02, momentum=0.9, weight_decay=5e-4)
-    plain.train(theirs, data, 1, optimizer)  # 24 images: one batch, whatever their order
-    fit(ours, batches(train, ours, 64, shuffle=True), sgd(ours, 0.02), 1)
-    parts = [
-        ((a - b).norm().item(), (a - old).norm().item())
-        for a, b, old in zip(theirs.parameters(), ours.parameters(), before, strict=True)
-    ]
-    assert all(
-        apart <= 5e-2 * step for apart, step in parts
-    )  # the small tensors' rounding depends on the CPU
-    apart, step = torch.tensor(parts).norm(dim=0)
-    assert apart <= bound * step
+@bounds(usual=1e-2, first=5e-4, last=1e-2)
+def test_a_training_step_is_the_plain_ways(plain_side, our_side, layout, bound):
+    network, images, _ = plain_side
+    model, train, _ = our_side
+    model = laid_out(model, layout)
+    # 24 images: one batch, whatever their order. The order in it moves only rounding.
+    torch.manual_seed(0)
+    before = [p.detach().clone() for p in model.parameters()]
+    plain.train(network, images, 1, plain.sgd(network, 0.02))
+    fit(model, batches(train, model, 64, shuffle=True), sgd(model, 0.02), 1)
+    errors, steps = [], []
+    for p, q, old in zip(network.parameters(), model.parameters(), before, strict=True):
+        errors.append((p - q).norm().item())
+        steps.append((p - old).norm().item())
+        assert errors[-1] <= 5e-2 * steps[-1]  # the small tensors' rounding depends on the CPU
+    assert torch.tensor(errors).norm() <= bound * torch.tensor(steps).norm()
 
 
 @pytest.mark.slow
 def test_a_whole_run_is_the_plain_ways(folder):
-    command = [
-        sys.executable,
-        "-W",
-        "ignore",
-        "-m",
-        "benchmarks.plain",
-        folder / "data",
-        folder / CHECKPOINT,
-        "1",
-        "ssd",
-        "2",
-        "1",
-    ]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    wanted = json.loads(done.stdout)
-    done = call(
-        "forget_full_class_main.py",
-        "-net",
-        "ResNet18",
-        "-dataset",
-        "Folder",
-        "-data",
-        "data",
-        "-forget_class",
-        "1",
-        "-method",
-        "ssd",
-        "-alpha",
-        2,
-        "-lambda",
-        1,
-        "-wandb",
-        "disabled",
-        cwd=folder,
-    )
+    command = [sys.executable, "-W", "ignore", "-m", "benchmarks.plain"]
+    command += [str(folder / "data"), str(folder / CHECKPOINT), "1", "ssd", "2", "1"]
+    options = {"cwd": ROOT, "capture_output": True, "text": True, "check": True}
+    wanted = json.loads(subprocess.run(command, **options).stdout)
+    what = ("-forget_class", 1, "-method", "ssd", "-alpha", 2, "-lambda", 1)
+    flags = (*NETWORK, *what, "-wandb", "disabled")
+    done = call("forget_full_class_main.py", *flags, cwd=folder)
     assert done.returncode == 0, done.stderr
     (record,) = records_of(folder).values()
     assert record["selected"] == pytest.approx(wanted["selected"], abs=1e-4)
