@@ -25,7 +25,8 @@ from common.console import parser, run_script
 from common.errors import UserError
 from common.files import check_writable, claimed, write_whole
 from methods import ALIASES, METHODS
-from reports import figures, style
+from reports import style
+from reports.scatter import ForgetSet, Trial, tuning
 from runs.cache import WORKERS_CACHE, Cache
 from runs.flags import arguments as script_arguments
 from runs.identity import TUNED
@@ -203,10 +204,13 @@ def show(search: Search, study, goals: list[dict]) -> dict:
 
 def _figure(search, study, goals):
     """The trade-off of every trial."""
-    points = [(trial.user_attrs["scores"], trial.value) for trial in successful(study)]
-    titles = [record["config"]["forget"] for record in goals]
+    trials = [Trial(trial.user_attrs["scores"], trial.value) for trial in successful(study)]
     best = study.best_trial.user_attrs["scores"]
-    return figures.tuning(search.method, titles, points, list(map(scores_in, goals)), best)
+    forget_sets = []
+    for goal_record, best_scores in zip(goals, best, strict=True):
+        name = goal_record["config"]["forget"]
+        forget_sets.append(ForgetSet(name, scores_in(goal_record), best_scores))
+    return tuning(search.method, forget_sets, trials)
 
 
 if __name__ == "__main__":

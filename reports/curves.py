@@ -1,204 +1,234 @@
 """Figures over what was varied: the share of a corruption that is known, and alpha."""
 
-from reports.provenance import shown
-from reports.style import (
-    FIXED,
+from matplotlib.figure import Figure
+
+from reports import lookup
+from reports.averages import Curve, alpha_of, labels_of, over_shares, run_rows
+from reports.room import (
     NEAREST,
-    forget_title,
-    headline,
-    labels_of,
-    left_out,
-    legend,
+    drawn_only,
+    first_part,
     legend_height,
-    looks_of,
     nearest,
-    panels,
+    part,
     room_for,
 )
-from reports.summary import over_shares
+from reports.style import (
+    BLUE,
+    GRID,
+    ORANGE,
+    forget_title,
+    headline,
+    legend,
+    looks_of,
+    name_between_powers,
+    panels,
+)
+from reports.texts import shown
 
 MOST_LINES = 14  # in a panel: more cannot be told apart
+CORRUPTIONS = {"patch": "a trigger each", "label": "a wrong label each"}
+HEALED = {
+    "D_f %": "healed: true labels of\nthe corrupted images",
+    "D_r %": "clean test images",
+    "attack %": "triggered images sent to\nthe attacked class",
+}
+ACCURACIES = (  # column, colour, meaning
+    ("D_f %", ORANGE, "D_f: what is forgotten"),
+    ("D_r %", BLUE, "D_r: what is kept"),
+)
 
 
-WHAT = {"patch": "a trigger each", "label": "a wrong label each"}
+# ---- over the share that is known ----
 
 
-def healing(title, sections):
-    """A row of panels a corruption: healed, clean and attacked images over the share that is known, a line a method."""
+def healing(title: str, sections: dict) -> Figure:
+    """A row of panels for each corruption: what is healed, over the share of it that is known.
+
+    The panels show healed, clean and attacked images, with a line for each method.
+    """
+    rows = over_shares(sections)
+    corruptions = list(rows["corruption"].unique())
+    corruptions_drawn = corruptions[: room_for(2.5, 2)]
     labels_drawn = nearest(sections, MOST_LINES)
-    found, looks = over_shares(sections), looks_of(sections)
-    omitted = left_out(len(labels_drawn), len(labels_of(sections)), NEAREST, 1, 1)
-    kinds_drawn = list(found)[: room_for(2.5, 2)]
-    if len(kinds_drawn) < len(found):
-        omitted += f" Drawn: {len(kinds_drawn)} of {len(found)} corruptions (the tables have all)"
-    found = {kind: found[kind] for kind in kinds_drawn}
-    looks = {label: look for label, look in looks.items() if label in labels_drawn}
-    names = {
-        "D_f %": "healed: true labels of\nthe corrupted images",
-        "D_r %": "clean test images",
-        "attack %": "triggered images sent to\nthe attacked class",
-    }
-    names = {
-        name: text
-        for name, text in names.items()
-        if any(name in row.values for rows in sections.values() for row in rows)
-    }
-    width = 2.7 * len(names) + 0.5
-    height = 2.5 * len(found) + 0.7 + legend_height(looks, width, 4)
-    figure, axes = panels(len(found), len(names), width, height, sharex=True, sharey=True)
-    shares = sorted(
-        {100 * share for labels in found.values() for known in labels.values() for share in known}
+    looks = {}
+    for label, look in looks_of(sections).items():
+        if label in labels_drawn:
+            looks[label] = look
+    columns = [name for name in HEALED if any(name in row.values for row in run_rows(sections))]
+    width = 2.7 * len(columns) + 0.5
+    height = 2.5 * len(corruptions_drawn) + 0.7 + legend_height(list(looks), width, 4)
+    figure, axes = panels(
+        len(corruptions_drawn), len(columns), width, height, sharex=True, sharey=True
     )
-    for row_axes, (corruption, labels) in zip(axes, found.items(), strict=True):
-        for axis, (name, text) in zip(row_axes, names.items(), strict=True):
-            for label in looks:
-                if label not in labels:
-                    continue
-                known = labels[label]
-                points = [
-                    (100 * share, values[name]) for share, values in known.items() if name in values
-                ]
-                colour, marker = looks[label]
-                axis.errorbar(
-                    [x for x, _ in points],
-                    [v.mean for _, v in points],
-                    yerr=[v.over_seeds or 0 for _, v in points],
-                    color=colour,
-                    marker=marker,
-                    label=label,
-                    markersize=5,
-                    linewidth=1.2,
-                    capsize=2,
-                    linestyle="--" if label.split()[0] in FIXED else "-",
-                )
-            axis.set_xlim(shares[0] / 1.5, shares[-1] * 1.5)
-            axis.set_xscale("log")
-            axis.set_xticks(shares, [f"{share:g}" for share in shares])
-            axis.minorticks_off()
-            axis.set_ylim(-5, 105)
-            axis.set_title(text, fontsize=9)
-            axis.grid(color="#dddddd")
-        count, kind = corruption.split()
-        what = WHAT.get(kind, shown(kind, 20))
-        row_axes[0].set_ylabel(f"{count} images, {what}:\nshare (%)", fontsize=9)
+    drawn = rows[rows["corruption"].isin(corruptions_drawn)]
+    shares = sorted({100 * share for share in drawn["share"]})
+    for row_axes, corruption in zip(axes, corruptions_drawn, strict=True):
+        of_corruption = drawn[drawn["corruption"] == corruption]
+        for axis, column in zip(row_axes, columns, strict=True):
+            for label, look in looks.items():
+                of_label = of_corruption[of_corruption["label"] == label]
+                _draw_healing(axis, of_label.sort_values("share"), column, look)
+            _share_axis(axis, shares)
+            axis.set_title(HEALED[column], fontsize=9)
+        row_axes[0].set_ylabel(_in_words(corruption), fontsize=9)
     for axis in axes[-1]:
         axis.set_xlabel("share that is known (%)", fontsize=9)
-    legend(figure, axes, looks, ncols=4)
-    headline(figure, f"{title}. Bar: standard deviation over seeds\n{omitted.strip()}".strip())
+    legend(figure, axes, looks, columns=4)
+    not_drawn = drawn_only(
+        part(len(labels_drawn), len(labels_of(sections)), NEAREST),
+        part(len(corruptions_drawn), len(corruptions), "corruptions"),
+    )
+    headline(figure, [f"{title}. Bar: standard deviation over seeds", not_drawn])
     return figure
 
 
-def alphas(title, sections, found):
-    """A row of panels a method, a panel a forgotten class: D_f, D_r and the share selected over alpha; ASSD needs none.
+def _draw_healing(axis, of_label, column, look):
+    """The line of a method; of_label: its lines of over_shares."""
+    shares, values = [], []
+    for share, row in of_label[["share", "row"]].values:
+        if column in row.values:
+            shares.append(100 * share)
+            values.append(row.values[column])
+    if not values:
+        return
+    axis.errorbar(
+        shares,
+        [value.mean for value in values],
+        yerr=[value.over_seeds or 0 for value in values],
+        color=look.colour,
+        marker=look.marker,
+        markersize=5,
+        linewidth=1.2,
+        linestyle="--" if lookup.is_reference(row.method) else "-",
+        capsize=2,
+        label=row.label,
+    )
 
-    found: over_alphas of the sections.
+
+def _share_axis(axis, shares):
+    """The axes of a panel over the known shares, percent."""
+    axis.set_xlim(shares[0] / 1.5, shares[-1] * 1.5)
+    axis.set_xscale("log")
+    axis.set_xticks(shares, [f"{share:g}" for share in shares])
+    axis.minorticks_off()
+    axis.set_ylim(-5, 105)
+    axis.grid(color=GRID)
+
+
+def _in_words(corruption):
+    count, kind = corruption.split()
+    return f"{count} images, {CORRUPTIONS.get(kind, shown(kind, 20))}:\nshare (%)"
+
+
+# ---- over alpha ----
+
+
+def alphas(title: str, sections: dict, curves: list[Curve]) -> Figure:
+    """A row of panels for each curve: D_f, D_r and the share selected, over alpha.
+
+    sections: all rows, of which retrain and the methods that choose alpha themselves are drawn too.
     """
-    from matplotlib.ticker import LogLocator
-
-    drawn = dict(list(found.items())[: room_for(2.3, 1.5)])
-    every_column = [name for name in sections if any(name in by_name for by_name in drawn.values())]
-    columns = every_column[: room_for(2.7, 0.6)]
-    omitted = left_out(
-        len(drawn), len(found), "methods and settings", len(columns), len(every_column)
-    )
-    found = drawn
-    figure, axes = panels(
-        len(found),
-        len(columns),
-        max(5.4, 2.7 * len(columns) + 0.6),
-        2.3 * len(found) + 1.5,
-        sharex=True,
-        sharey=True,
-    )
-    for row_axes, ((method, *_), by_name) in zip(axes, found.items(), strict=True):
+    drawn = curves[: room_for(2.3, 1.5)]
+    forgotten = [name for name in sections if any(name in curve.sections for curve in drawn)]
+    columns = forgotten[: room_for(2.7, 0.6)]
+    width = max(5.4, 2.7 * len(columns) + 0.6)
+    height = 2.3 * len(drawn) + 1.5
+    figure, axes = panels(len(drawn), len(columns), width, height, sharex=True, sharey=True)
+    for row_axes, curve in zip(axes, drawn, strict=True):
         for axis, name in zip(row_axes, columns, strict=True):
-            if name in by_name:
-                _over_alpha(axis, by_name[name], sections[name])
-            forget_title(axis, name, 18, f"{method}: ")
-            axis.set_xscale("log")
-            axis.xaxis.set_major_formatter("{x:g}")
-            low, high = axis.get_xlim()
-            axis.xaxis.set_minor_locator(LogLocator(subs=(2, 5) if high < 200 * low else (3,)))
-            axis.xaxis.set_minor_formatter("{x:g}")
-            axis.tick_params(which="minor", labelsize=9)
-            axis.set_ylim(-7, 107)
-            axis.grid(color="#dddddd")
+            if name in curve.sections:
+                _draw_over_alpha(axis, curve.sections[name], sections[name])
+            forget_title(axis, name, 18, f"{curve.method}: ")
+            _alpha_axis(axis)
         row_axes[0].set_ylabel("accuracy, share selected (%)", fontsize=9)
     for axis in axes[-1]:
         axis.set_xlabel("alpha (a smaller one selects more)", fontsize=9)
-    legend(figure, axes, ncols=min(3, 1 + len(columns)))
+    legend(figure, axes, columns=min(3, 1 + len(columns)))
+    not_drawn = drawn_only(
+        part(len(drawn), len(curves), "methods and settings"),
+        first_part(len(columns), len(forgotten)),
+    )
     about = "Cross: collapsed; bar: standard deviation"
-    headline(figure, f"{title}, over alpha.\n{about}\n{omitted}".strip())
+    headline(figure, [f"{title}, over alpha.", about, not_drawn])
     return figure
 
 
-def _over_alpha(axis, rows, all_rows):
-    at = [row.runs[0]["config"]["alpha"] for row in rows]
-    kinds = (
-        ("D_f %", "#D55E00", "D_f: what is forgotten"),
-        ("D_r %", "#0072B2", "D_r: what is kept"),
+def _alpha_axis(axis):
+    axis.set_xscale("log")
+    axis.xaxis.set_major_formatter("{x:g}")
+    low, high = axis.get_xlim()
+    name_between_powers(axis, (2, 5) if high < 200 * low else (3,))
+    axis.set_ylim(-7, 107)
+    axis.grid(color=GRID)
+
+
+def _draw_over_alpha(axis, rows, all_rows):
+    """A panel: the rows of a curve, over what else was run on the same forget set."""
+    method = lookup.method(rows[0].method)
+    for column, colour, meaning in ACCURACIES:
+        _draw_accuracy(axis, rows, column, colour, meaning)
+        for row in all_rows:
+            if lookup.method(row.method).is_goal:
+                level, label = row.values[column].mean, f"{column[:3]} of {row.method}"
+                axis.axhline(level, color=colour, linestyle=":", linewidth=1.2, label=label)
+            elif lookup.method(row.method).measure == method.measure:
+                _draw_adaptive(axis, row, column, colour)
+    _draw_collapsed(axis, rows)
+    _draw_selected(axis, rows)
+    if sizes := rows[0].runs[0].get("sizes"):
+        ceiling = sizes["D"] / sizes["D_f"]
+        label = "ceiling |D| / |D_f|"
+        axis.axvline(ceiling, color="black", linestyle="--", linewidth=1, label=label)
+
+
+def _draw_accuracy(axis, rows, column, colour, meaning):
+    values = [row.values[column] for row in rows]
+    deviations = [value.over_seeds or 0 for value in values]
+    axis.errorbar(
+        [alpha_of(row) for row in rows],
+        [value.mean for value in values],
+        yerr=deviations if any(deviations) else None,
+        color=colour,
+        marker="o",
+        markersize=4,
+        linewidth=1.2,
+        capsize=2,
+        label=meaning,
     )
-    for name, colour, label in kinds:
-        values = [row.values[name] for row in rows]
-        bars = [v.over_seeds or 0 for v in values]
-        axis.errorbar(
-            at,
-            [v.mean for v in values],
-            yerr=bars if any(bars) else None,
-            color=colour,
-            marker="o",
-            markersize=4,
-            linewidth=1.2,
-            capsize=2,
-            label=label,
-        )
-        for other in all_rows:
-            if other.method == "retrain":
-                axis.axhline(
-                    other.values[name].mean,
-                    color=colour,
-                    linestyle=":",
-                    linewidth=1.2,
-                    label=f"{name[:3]} of retrain",
-                )
-            elif other.method == "assd" and rows[0].method == "ssd":
-                found = [run["adaptive_alpha"] for run in other.runs if "adaptive_alpha" in run]
-                axis.plot(
-                    found,
-                    [other.values[name].mean] * len(found),
-                    "D",
-                    color=colour,
-                    markersize=9,
-                    markerfacecolor="none",
-                    markeredgewidth=1.8,
-                    zorder=4,
-                    label=f"{name[:3]} of ASSD, at its alpha",
-                )
-    collapsed = [
-        (alpha, row.values["D_r %"].mean)
-        for alpha, row in zip(at, rows, strict=True)
-        if row.collapsed
-    ]
+
+
+def _draw_adaptive(axis, row, column, colour):
+    """A method that dampens by the same importance and chose its alpha itself, at its alphas."""
+    chosen = [run["adaptive_alpha"] for run in row.runs if "adaptive_alpha" in run]
+    if not chosen:
+        return
     axis.plot(
-        [x for x, _ in collapsed],
-        [y for _, y in collapsed],
-        "X",
-        color="black",
+        chosen,
+        [row.values[column].mean] * len(chosen),
+        marker="D",
+        markersize=9,
+        markerfacecolor="none",
+        markeredgewidth=1.8,
+        color=colour,
         linestyle="none",
-        markersize=7,
-        zorder=3,
+        zorder=4,
+        label=f"{column[:3]} of {row.method.upper()}, at its alpha",
     )
+
+
+def _draw_collapsed(axis, rows):
+    """A cross on D_r of the rows that have collapsed."""
+    collapsed = [row for row in rows if row.collapsed]
+    alphas_of_collapsed = [alpha_of(row) for row in collapsed]
+    d_r = [row.values["D_r %"].mean for row in collapsed]
+    cross = {"marker": "X", "markersize": 7, "color": "black", "linestyle": "none"}
+    axis.plot(alphas_of_collapsed, d_r, **cross, zorder=3)
+
+
+def _draw_selected(axis, rows):
     selected = []
     for row in rows:
         selected.append(row.values["selected %"].mean if "selected %" in row.values else None)
-    axis.plot(
-        at, selected, color="#666666", linestyle="-.", linewidth=1, label="parameters selected"
-    )
-    if sizes := rows[0].runs[0].get("sizes"):
-        axis.axvline(
-            sizes["D"] / sizes["D_f"],
-            color="black",
-            linestyle="--",
-            linewidth=1,
-            label="ceiling |D| / |D_f|",
-        )
+    look = {"color": "#666666", "linestyle": "-.", "linewidth": 1}
+    axis.plot([alpha_of(row) for row in rows], selected, **look, label="parameters selected")

@@ -1,47 +1,39 @@
-"""Where the numbers of a table come from: networks, data, machines, days, code, and the command line of a cell."""
+"""Where the numbers of a table come from: networks, machines, days, code, and the command line."""
 
 import shlex
 from collections import Counter
 
-from reports.summary import OLD_TOLERANCE, TASKS, forgotten_before, mia_tolerance
+import pandas as pd
+
+from reports.frame import OLD_TOLERANCE, forgotten_before, mia_tolerance
+from reports.texts import shown
 
 
-def shown(text, letters=100):
-    """A text from outside (a class, a folder, a device) as one line of at most so many letters.
+def made_by(runs: list[dict]) -> str:
+    """What differs between the runs of a table besides their settings, in one line.
 
-    Where it is longer, its middle is left out.
+    runs: records.
     """
-    line = " ".join(str(text).encode(errors="backslashreplace").decode().split())
-    line = "".join(letter if letter.isprintable() else "?" for letter in line)
-    if len(line) <= letters:
-        return line
-    end = letters // 3
-    return f"{line[: letters - end - 1]}…{line[-end:]}"
-
-
-def title_of(key):
-    """What a table is called; a folder of images by its name."""
-    dataset = f"{key.dataset} {shown(key.folder, 60)}".strip()
-    title = f"{TASKS.get(key.task, key.task)}: {key.net} on {dataset} (protocol {key.protocol})"
-    return f"Trials on validation images. {title}" if key.validation else title
-
-
-def made_by(runs):
-    """What else differs between the runs of one table, in one line."""
-    commits = sorted({_short_commit(run["commit"]) for run in runs})
-    devices = sorted({run["device"] for run in runs})
-    trainings = sorted({run["config"]["train_seed"] for run in runs})
-    days = sorted({run["date"] for run in runs if "date" in run})
-    several = " (several versions are averaged)" if len(commits) > 1 else ""
-    parts = [
-        f"training seed{'s' * (len(trainings) > 1)} {', '.join(map(str, trainings))}",
-        f"on {', '.join(devices)}",
-        " to ".join(dict.fromkeys(days[:1] + days[-1:])),
-        f"code {', '.join(commits)}{several}",
-    ]
-    origin = "; ".join(filter(None, parts))
-    sentences = [origin, _of_mia(runs), _of_duplicates(runs), _of_earlier(runs)]
+    sentences = [_origin(runs), _of_mia(runs), _of_duplicates(runs), _of_earlier(runs)]
     return shown(". ".join(filter(None, sentences)), 2000)
+
+
+def _origin(runs):
+    """Training seeds, machines, days and code."""
+    trainings = sorted({run["config"]["train_seed"] for run in runs})
+    devices = sorted({run["device"] for run in runs})
+    days = sorted({run["date"] for run in runs if "date" in run})
+    commits = sorted({_short_commit(run["commit"]) for run in runs})
+    parts = [
+        f"training seed{'s' if len(trainings) > 1 else ''} {', '.join(map(str, trainings))}",
+        f"on {', '.join(devices)}",
+    ]
+    if days:
+        first_and_last = dict.fromkeys((days[0], days[-1]))
+        parts.append(" to ".join(first_and_last))
+    several = " (several versions are averaged)" if len(commits) > 1 else ""
+    parts.append(f"code {', '.join(commits)}{several}")
+    return "; ".join(parts)
 
 
 def _short_commit(commit):
@@ -51,19 +43,19 @@ def _short_commit(commit):
 
 def _of_mia(runs):
     """How the attack was fitted, where runs differ in it or it was done by the old default."""
-    tolerances = Counter(mia_tolerance(run) for run in runs)
-    others = {_fit_but_tolerance(run) for run in runs if "mia" in run["config"]}
     sentences = []
+    tolerances = Counter(mia_tolerance(run) for run in runs)
     if len(tolerances) > 1 or OLD_TOLERANCE in tolerances:
-        told = []
+        fits = []
         for tolerance, count in sorted(tolerances.items()):
-            told.append(f"at tolerance {tolerance:g} in {_share(count, runs)}")
-        early = " (which can stop some tenths of a point early)"
-        sentences.append(
-            f"MIA was fitted {', '.join(told)}{early if OLD_TOLERANCE in tolerances else ''}"
-        )
-    if len(others) > 1:
-        sentences.append(f"MIA was fitted with {' or '.join(sorted(others))}")
+            fits.append(f"at tolerance {tolerance:g} in {_share(count, runs)}")
+        sentence = f"MIA was fitted {', '.join(fits)}"
+        if OLD_TOLERANCE in tolerances:
+            sentence += " (which can stop some tenths of a point early)"
+        sentences.append(sentence)
+    fits = {_fit_but_tolerance(run) for run in runs if "mia" in run["config"]}
+    if len(fits) > 1:
+        sentences.append(f"MIA was fitted with {' or '.join(sorted(fits))}")
     return ". ".join(sentences)
 
 
@@ -78,37 +70,51 @@ def _share(count, runs):
 
 
 def _of_duplicates(runs):
-    """What was done with identical images, where that was not the same in all runs that say so."""
+    """What was done with identical images, where it was not the same in all runs that say so."""
     choices = Counter(run["config"]["duplicates"] for run in runs if "duplicates" in run["config"])
     if len(choices) < 2:
         return ""
-    told = [f"{choice} in {count} runs" for choice, count in sorted(choices.items())]
-    return f"Identical images: {', '.join(told)}"
+    counts = [f"{choice} in {count} runs" for choice, count in sorted(choices.items())]
+    return f"Identical images: {', '.join(counts)}"
 
 
 def _of_earlier(runs):
     """Which runs started from a network that had forgotten something before."""
     earlier = Counter(filter(None, map(forgotten_before, runs)))
-    told = []
+    if not earlier:
+        return ""
+    counts = []
     for names, count in earlier.items():
-        told.append(f"{_share(count, runs)} from a network that had forgotten {names}")
-    return f"Forgotten before: {'; '.join(told)}" if told else ""
+        counts.append(f"{_share(count, runs)} from a network that had forgotten {names}")
+    return f"Forgotten before: {'; '.join(counts)}"
 
 
-def command_of(runs):
-    """The command line of a table's cells, in capitals what differs from cell to cell, in brackets what not every cell has."""
+def command_of(runs: list[dict]) -> str:
+    """The command line that makes the cells of a table; empty where no record holds one.
+
+    A value that differs between cells is named in capitals, after its flag. A flag that only some
+    cells have stands in brackets.
+    """
     commands = [shlex.split(run["command"]) for run in runs if "command" in run]
-    flags = [{flag: shlex.join(values) for flag, *values in _by_flag(words)} for words in commands]
-    parts = []
-    for flag in dict.fromkeys(flag for found in flags for flag in found):
-        values = {found.get(flag) for found in flags}
-        text = f"{flag} {flag.strip('-').upper() if len(values - {None}) > 1 else next(iter(values - {None}))}".strip()
-        parts.append(f"[{text}]" if None in values else text)
-    return " ".join([*commands[0][:2], *parts]) if commands else ""
+    if not commands:
+        return ""
+    flags = pd.DataFrame([_flags_of(words) for words in commands], dtype=object)
+    words = commands[0][:2]  # python and the script
+    for flag, values in flags.items():
+        differs = values.nunique() > 1
+        value = flag.strip("-").upper() if differs else values.dropna().iloc[0]
+        text = f"{flag} {value}".strip()
+        words.append(f"[{text}]" if values.hasnans else text)
+    return " ".join(words)
 
 
-def _by_flag(words):
-    """[flag, values ...] of each flag of a command line; a value may be a negative number, but flags are words."""
-    starts = [i for i, word in enumerate(words) if word[:1] == "-" and word[1:2].isalpha()]
-    ends = [*starts[1:], None][: len(starts)]  # none where there is no flag
-    return [words[start:end] for start, end in zip(starts, ends, strict=True)]
+def _flags_of(words):
+    """{flag: its values as one text} of a command line. A value may be a negative number."""
+    flags = {}
+    values = []
+    for word in words:
+        if word[:1] == "-" and word[1:2].isalpha():
+            values = flags[word] = []
+        else:
+            values.append(word)
+    return {flag: shlex.join(values) for flag, values in flags.items()}

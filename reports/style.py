@@ -1,69 +1,66 @@
-"""What all figures share: panels, a legend, a look for each method (colour-blind safe), what fits,
-PNG and PDF bytes."""
+"""What all figures share: panels, titles, a legend, a look for each method, PNG and PDF bytes."""
 
 import io
-import math
-import statistics
 import textwrap
+from typing import NamedTuple
 
-from reports.provenance import shown
+import matplotlib
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+from matplotlib.ticker import LogLocator, NullFormatter
+
+from reports import lookup
+from reports.averages import run_rows
+from reports.room import LETTER, legend_columns
+from reports.texts import shown
 
 DOTS_PER_INCH = 150
-
-
-LARGEST = 20  # inches, of a figure's width and of its height: 3,000 pixels
-
-
-LETTER = 0.58  # of its size is a letter wide, on average
-
-
-NEAREST = "rows, the nearest to retrain"
-
-
-COLOURS = (
-    "#0072B2",
-    "#D55E00",
-    "#009E73",
-    "#CC79A7",
-    "#E69F00",
-    "#56B4E9",
-    "#882255",
-)  # Okabe and Ito, and one of Tol
-
-
+GRID = "#dddddd"
+# Colours that the colour-blind can tell apart: Okabe and Ito's, and one of Tol's.
+BLUE, ORANGE = "#0072B2", "#D55E00"
+COLOURS = (BLUE, ORANGE, "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#882255")
 MARKERS = "osD^vPX<>*"
 
 
-FIXED = {"retrain": ("#000000", "*"), "baseline": ("#888888", "o")}
+class Look(NamedTuple):
+    """How a method is drawn."""
+
+    colour: str
+    marker: str
 
 
-def saved(figure, kind):
-    """The bytes of a figure as `kind` (png, pdf); its layout is worked out the first time and kept."""
-    import matplotlib
-
-    buffer = io.BytesIO()
-    metadata = {"CreationDate": None} if kind == "pdf" else None
-    with matplotlib.rc_context({"text.parse_math": False}):  # for labels made while drawing
-        layout = figure.get_layout_engine()
-        if layout is not None:
-            layout.execute(figure)
-            figure.set_layout_engine(None)  # else each kind is laid out, and drawn, twice
-        figure.savefig(buffer, format=kind, dpi=DOTS_PER_INCH, metadata=metadata)
-    return buffer.getvalue()
+OF_GOAL, OF_ORIGINAL = Look("#000000", "*"), Look("#888888", "o")
+OF_SSD_FAMILY, OF_RIVAL = Look(BLUE, "o"), Look(ORANGE, "o")
 
 
-def _take_texts_as_they_are(figure):
-    """Read no text as mathematics: names of classes and layers are the user's and may hold dollars."""
-    from matplotlib.text import Text
+def look_by_family(method: str) -> Look:
+    """The look of what a method belongs to: retrain, the baseline, the SSD family, its rivals."""
+    entry = lookup.method(method)
+    if entry.is_goal:
+        return OF_GOAL
+    if entry.is_original:
+        return OF_ORIGINAL
+    return OF_SSD_FAMILY if entry.family == "ssd" else OF_RIVAL
 
-    for text in figure.findobj(Text):
-        text.set_parse_math(False)
+
+def looks_of(sections: dict) -> dict[str, Look]:
+    """{label: look} of the rows, retrain and baseline first; the same look in every section."""
+    fixed, others = {}, {}
+    for row in run_rows(sections):
+        if lookup.is_reference(row.method):
+            fixed[row.label] = look_by_family(row.method)
+        elif row.label not in others:
+            place = len(others)
+            colour, marker = COLOURS[place % len(COLOURS)], MARKERS[place % len(MARKERS)]
+            others[row.label] = Look(colour, marker)
+    return {**fixed, **others}
 
 
-def panels(rows, columns, width, height, **options):
+# ---- panels ----
+
+
+def panels(rows: int, columns: int, width: float, height: float, **options):
     """(figure, its axes [rows, columns]) of that size in inches."""
-    from matplotlib.figure import Figure
-
     figure = Figure(figsize=(width, height), dpi=DOTS_PER_INCH, layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False, **options)
     for axis in axes.flat:
@@ -73,151 +70,94 @@ def panels(rows, columns, width, height, **options):
     return figure, axes
 
 
-def headline(figure, text, size=10):
-    """The figure's title, in as many lines as its width wants, evenly parted.
-
-    It is the last thing that a figure is given: it also makes sure that no text is mathematics.
-    """
-    room = int(figure.get_figwidth() * 72 / (LETTER * size))
-    figure.suptitle(
-        "\n".join(part for line in text.split("\n") for part in _parted(line, room)), fontsize=size
-    )
-    _take_texts_as_they_are(figure)
-
-
-def forget_title(axis, forgotten, letters=40, before=""):
-    """A panel's title: what is forgotten, in at most so many letters."""
-    text = f"{before}forget {shown(forgotten, letters)}"
+def panel_title(axis, text: str):
     axis.set_title(text, loc="left", fontsize=10, fontweight="bold")
 
 
-def log_scale(axis):
-    """A logarithmic x axis with plain numbers; 2 and 5 are named too where it spans little."""
-    from matplotlib.ticker import LogLocator, NullFormatter
+def forget_title(axis, forgotten: str, letters: int = 40, before: str = ""):
+    """A panel's title: what is forgotten, in at most so many letters."""
+    panel_title(axis, f"{before}forget {shown(forgotten, letters)}")
 
+
+def log_scale(axis):
+    """A logarithmic x axis with plain numbers; where it spans little, 2 and 5 are named too."""
     axis.set_xscale("log")
     axis.xaxis.set_major_formatter("{x:g}")
     axis.xaxis.set_minor_formatter(NullFormatter())
     low, high = axis.get_xlim()
     if high < 20 * low:
-        axis.xaxis.set_minor_locator(LogLocator(subs=(2, 5)))
-        axis.xaxis.set_minor_formatter("{x:g}")
-        axis.tick_params(which="minor", labelsize=9)
+        name_between_powers(axis, (2, 5))
+
+
+def name_between_powers(axis, digits: tuple[int, ...]):
+    """Name these multiples of the powers of ten on a logarithmic x axis."""
+    axis.xaxis.set_minor_locator(LogLocator(subs=digits))
+    axis.xaxis.set_minor_formatter("{x:g}")
+    axis.tick_params(which="minor", labelsize=9)
+
+
+# ---- around the panels ----
+
+
+def headline(figure: Figure, lines: list[str], size: float = 10):
+    """The figure's title, each line in as many parts as its width wants; empty lines are omitted.
+
+    It is the last thing that a figure is given: it also makes sure that no text is mathematics.
+    """
+    room = int(figure.get_figwidth() * 72 / (LETTER * size))
+    parts = []
+    for line in lines:
+        parts += _parted(line, room)
+    figure.suptitle("\n".join(parts), fontsize=size)
+    _take_texts_as_they_are(figure)
 
 
 def _parted(line, room):
     """The line in as few parts as `room` letters allow, the longest as short as can be."""
-    fewest = len(textwrap.wrap(line, room))
-    return next(
-        parts for width in range(1, room + 1) if len(parts := textwrap.wrap(line, width)) == fewest
-    )
+    parts = textwrap.wrap(line, room)
+    for width in range(1, room):
+        narrower = textwrap.wrap(line, width)
+        if len(narrower) == len(parts):
+            return narrower
+    return parts
 
 
-def legend(figure, axes, order=(), ncols=1):
-    """One legend of what any panel shows, once each, below the panels in `ncols` columns or fewer."""
-    handles = {
-        handle.get_label(): handle
-        for axis in axes.flat
-        for handle in axis.get_legend_handles_labels()[0]
-    }
-    names = [label for label in order if label in handles] or list(handles)
-    texts = [shown(name, 40) for name in names]
-    ncols = legend_columns(texts, figure.get_figwidth(), ncols)
-    shown_handles = [handles[name] for name in names]
-    where = "outside lower center"
-    figure.legend(shown_handles, texts, loc=where, ncols=ncols, fontsize=9, frameon=False)
+def _take_texts_as_they_are(figure):
+    """Names of classes and layers are the user's and may hold dollars, which are no mathematics."""
+    for text in figure.findobj(Text):
+        text.set_parse_math(False)
 
 
-def widest(texts, size, most):
-    """The width in inches of the longest of these texts, cut to so many letters, at a font size."""
-    return min(max(map(len, texts), default=1), most) * LETTER * size / 72
+def legend(figure: Figure, axes, order=(), columns: int = 1):
+    """One legend below the panels of all that they show, once each.
 
-
-def legend_columns(texts, width, most):
-    """How many columns of these texts a legend has room for in that width, inches; 1 to `most`."""
-    column = 0.7 + widest(texts, 9, 40)  # a line with its mark, then the text
-    return max(1, min(most, int(width / column)))
-
-
-def legend_height(texts, width, most):
-    """The height of such a legend, inches."""
-    return 0.2 * math.ceil(len(texts) / legend_columns(texts, width, most))
-
-
-# ---- what fits into a figure of the largest size ----
-
-
-def room_for(size, margin):
-    """How many panels or rows of that size, inches, a figure has room for; at least one."""
-    return max(1, int((LARGEST - margin) / size))
-
-
-def fitted(sections, most_rows, most_sections):
-    """({forgotten: rows} that are drawn, a sentence on what is not; empty where all is drawn).
-
-    Of the rows retrain and baseline come first, then what lies nearest to retrain on average; of
-    the sections the first ones.
+    order: labels, of which those that are shown come in this order; without it all do. columns: at
+    most so many.
     """
-    labels = set(nearest(sections, most_rows))
-    drawn = {}
-    for forgotten, rows in sections.items():
-        some = [row for row in rows if row.label in labels]
-        if some and len(drawn) < most_sections:
-            drawn[forgotten] = some
-    every = len(labels_of(sections))
-    return drawn, left_out(len(labels), every, NEAREST, len(drawn), len(sections))
-
-
-def labels_of(sections):
-    """The labels of the rows of all sections, once each."""
-    return list(dict.fromkeys(row.label for rows in sections.values() for row in rows))
-
-
-def nearest(sections, most):
-    """The labels of at most so many rows: retrain, baseline, then the nearest to retrain on average."""
-    distances, fixed = {}, set()
-    for rows in sections.values():
-        for row in rows:
-            of_label = distances.setdefault(row.label, [])
-            if row.distance is not None:
-                of_label.append(row.distance)
-            if row.method in FIXED:
-                fixed.add(row.label)
-
-    def place(label):
-        values = distances[label]
-        return label not in fixed, statistics.fmean(values) if values else math.inf
-
-    return sorted(distances, key=place)[:most]
-
-
-def left_out(rows, all_rows, what, sections, all_sections):
-    """What a figure has no room for, as a sentence; empty where it has room for all."""
-    parts = []
-    if rows < all_rows:
-        parts.append(f"{rows} of {all_rows} {what}")
-    if sections < all_sections:
-        parts.append(f"the first {sections} of {all_sections} forget sets")
-    return f"Drawn: {'; '.join(parts)} (the tables have all)" if parts else ""
-
-
-def looks_of(sections):
-    """{label: (colour, marker)} of the rows, the same for one label in every section."""
-    labels = list(
-        dict.fromkeys(
-            row.label for rows in sections.values() for row in rows if row.method not in FIXED
-        )
+    handles = {}
+    for axis in axes.flat:
+        for handle in axis.get_legend_handles_labels()[0]:
+            handles[handle.get_label()] = handle
+    labels = [label for label in order if label in handles] or list(handles)
+    texts = [shown(label, 40) for label in labels]
+    figure.legend(
+        [handles[label] for label in labels],
+        texts,
+        loc="outside lower center",
+        ncols=legend_columns(texts, figure.get_figwidth(), columns),
+        fontsize=9,
+        frameon=False,
     )
-    looks = {
-        label: (COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)])
-        for i, label in enumerate(labels)
-    }
-    return {
-        **{
-            row.label: FIXED[row.method]
-            for rows in sections.values()
-            for row in rows
-            if row.method in FIXED
-        },
-        **looks,
-    }
+
+
+def saved(figure: Figure, kind: str) -> bytes:
+    """The figure as a file of that kind: png or pdf."""
+    buffer = io.BytesIO()
+    metadata = {"CreationDate": None} if kind == "pdf" else None
+    with matplotlib.rc_context({"text.parse_math": False}):  # for labels made while drawing
+        layout = figure.get_layout_engine()
+        if layout is not None:
+            layout.execute(figure)
+            figure.set_layout_engine(None)  # or each kind would be laid out, and drawn, twice
+        figure.savefig(buffer, format=kind, dpi=DOTS_PER_INCH, metadata=metadata)
+    return buffer.getvalue()

@@ -46,6 +46,16 @@ class Part(BaseModel):
 
     model_config = ConfigDict(strict=True, extra="allow", allow_inf_nan=False)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _no_nulls(cls, values):
+        """What a run does not have is missing; null stands where every record has the field."""
+        if isinstance(values, dict):
+            for name, field in cls.model_fields.items():
+                if name in values and values[name] is None and not field.is_required():
+                    raise ValueError(f"{name} is null; it must be missing, or hold something")
+        return values
+
 
 class Config(Part):
     """What was asked for: the flags, and what they leave to tables, checkpoint and data."""

@@ -1,0 +1,104 @@
+"""Rows of several forget sets put together: over classes, over known shares, over alpha."""
+
+import statistics
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import pandas as pd
+
+from reports import lookup
+from reports.frame import corruption_of
+from reports.summary import Row
+
+CURVE = 4  # rows by different alphas that make a curve
+
+
+class Average(NamedTuple):
+    """A mean over forget sets with its sample standard deviation."""
+
+    mean: float
+    deviation: float
+
+
+def over_classes(sections: dict[str, list[Row]]) -> dict[str, dict[str, Average]]:
+    """{label: {column: Average}} of the rows that every section has; two sections or more.
+
+    Columns: those of a row's values that all of them have, and "distance" where all have one.
+    """
+    lines = []
+    for row in run_rows(sections):
+        means = {name: spread.mean for name, spread in row.values.items()}
+        lines.append({"label": row.label, **means, "distance": row.distance})
+    averages = {}
+    for label, of_label in pd.DataFrame(lines).groupby("label", sort=False):
+        if len(of_label) == len(sections):
+            numbers = of_label.drop(columns="label").dropna(axis="columns")
+            averages[label] = {name: _average(numbers[name].tolist()) for name in numbers}
+    return averages
+
+
+def _average(values):
+    return Average(statistics.fmean(values), statistics.stdev(values))
+
+
+def over_shares(sections: dict[str, list[Row]]) -> pd.DataFrame:
+    """A line for each row on corrupted data: `corruption`, `share` (known), `label`, `row`."""
+    lines = []
+    for row in run_rows(sections):
+        corruption, share = corruption_of(row.runs[0])
+        lines.append({"corruption": corruption, "share": share, "label": row.label, "row": row})
+    return pd.DataFrame(lines)
+
+
+@dataclass(frozen=True)
+class Curve:
+    """The rows of a method that differ in alpha only, by ascending alpha, for each forget set."""
+
+    method: str
+    sections: dict  # {what is forgotten: rows}
+
+
+def over_alphas(sections: dict[str, list[Row]]) -> list[Curve]:
+    """A Curve for each method, and each choice of its other settings, with CURVE alphas or more."""
+    rows_of = {}  # {(method, its other settings): {what is forgotten: rows}}
+    for forgotten, rows in sections.items():
+        for row in rows:
+            if row.runs and alpha_of(row):  # 0 has no place on a logarithmic axis
+                others = [text for name, text in row.settings.items() if name != "alpha"]
+                rows_of_kind = rows_of.setdefault((row.method, *others), {})
+                rows_of_kind.setdefault(forgotten, []).append(row)
+    curves = []
+    for kind in sorted(rows_of, key=_place_of_curve):
+        long_enough = {}
+        for forgotten, rows in rows_of[kind].items():
+            if len(rows) >= CURVE:
+                long_enough[forgotten] = sorted(rows, key=alpha_of)
+        if long_enough:
+            curves.append(Curve(kind[0], long_enough))
+    return curves
+
+
+def _place_of_curve(kind):
+    method, *others = kind
+    return lookup.place_of_method(method), method, others
+
+
+def alpha_of(row: Row) -> float | None:
+    """The alpha by which a row dampened, one for all of its runs."""
+    return row.runs[0]["config"]["alpha"]
+
+
+def run_rows(sections: dict[str, list[Row]]) -> list[Row]:
+    """The rows of all sections that have runs."""
+    rows = []
+    for section in sections.values():
+        rows += [row for row in section if row.runs]
+    return rows
+
+
+def labels_of(sections: dict[str, list[Row]]) -> list[str]:
+    """The labels of the rows of all sections, once each."""
+    labels = {}
+    for section in sections.values():
+        labels.update({row.label: None for row in section})
+    return list(labels)

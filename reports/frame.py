@@ -1,0 +1,245 @@
+"""Records into a data frame with a line per run, and what tells its runs apart.
+
+Three words, from wide to narrow. Runs of one *setup* (task, network, data, protocol) share a table.
+Runs of one *variant* (a method with its settings on one forget set) share a row of it. The *label*
+is what the row is called.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from reports import lookup
+from reports.texts import shown
+
+SCORES = {"D_r %": "RetainTestAcc", "D_f %": "Df", "MIA %": "MIA"}  # column: name in a record
+VALUES = [*SCORES, "attack %", "seconds", "I_D s", "selected %"]  # columns with a mean in a row
+DIALS = ["b", "alpha", "lambda"]  # by which the rows of a method are sorted
+SETTINGS = (*DIALS, "importance", "numerics")  # parts of a configuration that set rows apart
+ALWAYS_COMPARED = {*SETTINGS, "data", "after", "weights"}  # the others are hyper-parameters
+NOT_RECORDED = "hyper-parameters"  # a setting of its own where an older record lacks them
+OLD_TOLERANCE = 1e-4  # scikit-learn's default, by which MIA was fitted before records named one
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What the runs of one table share."""
+
+    task: str
+    net: str
+    dataset: str
+    protocol: str
+    validation: bool  # scored on a part of the training images in place of the test images
+    folder: str  # the name of a folder of images; empty for other data sets
+
+    @property
+    def title(self) -> str:
+        """What its table is called."""
+        dataset = f"{self.dataset} {shown(self.folder, 60)}".strip()
+        task = lookup.task(self.task).title
+        title = f"{task}: {self.net} on {dataset} (protocol {self.protocol})"
+        return f"Trials on validation images. {title}" if self.validation else title
+
+
+def of_records(records: list[dict]) -> pd.DataFrame:
+    """A line per run, in the order of the tables; of runs that were done twice the newest.
+
+    Columns: `record` itself; `setup`, `forget`, `method`, `settings` and `given` (what -set gave);
+    `variant`, the number of these four but the last, and `label`; `training` and `seed`; `weights`
+    and `data`, by their hashes; VALUES and `test %`; what else the summary compares.
+    """
+    lines = [_line(record) for record in sorted(records, key=_place)]
+    # As objects nothing is converted, but for the columns that say what they are.
+    runs = pd.DataFrame(lines, dtype=object)
+    runs = runs.astype(dict.fromkeys([*DIALS, *VALUES, "test %", "mia_tolerance"], float))
+    runs = runs.astype(dict.fromkeys(["is_original", "is_goal", "draws_for_class"], bool))
+    runs["settings"] = _settings_of(runs)
+    runs["variant"] = runs.groupby(["setup", "forget", "method", "settings"], sort=False).ngroup()
+    runs["unusual"] = runs.groupby("variant")["unusual"].transform("min")
+    runs = _newest(runs)
+    runs["label"] = runs["variant"].map(_labels(runs))
+    return runs
+
+
+def _line(record):
+    config, scores, seconds = record["config"], record["scores"], record["seconds"]
+    selected = record["selected"]
+    corruption, known_share = corruption_of(record)
+    method = lookup.method(config["method"])
+    line = {
+        "record": record,
+        "setup": _setup_of(record),
+        "forget": config["forget"],
+        "corruption": corruption,
+        "known_share": known_share,
+        "method": config["method"],
+        "is_original": method.is_original,
+        "is_goal": method.is_goal,
+        "draws_for_class": method.draws_for_class,
+        "given": config["set"],
+        # Of two goals that a run could have the one with nothing set counts, then the one whose
+        # hyper-parameters are recorded.
+        "unusual": 2 * bool(config["set"]) + ("hyperparameters" not in config),
+        "training": config["train_seed"],
+        "seed": config["seed"],
+        "weights": record["weights_hash"],
+        "data": _data_of(record),
+        "after": forgotten_before(record),
+        "numerics": config["numerics"],
+        "date": record.get("date", ""),
+        "mia_tolerance": mia_tolerance(record),
+        "test %": scores["TestAcc"],
+        "attack %": scores.get("AttackSuccess"),
+        "seconds": seconds["method"],
+        "I_D s": seconds["full_importance"],
+        "selected %": None if selected is None else 100 * selected,
+    }
+    for name in DIALS:
+        line[name] = config[name] or 0
+    for name, score in SCORES.items():
+        line[name] = scores[score]
+    return line
+
+
+def _setup_of(record):
+    config = record["config"]
+    return Setup(
+        task=record["task"],
+        net=config["net"],
+        dataset=config["dataset"],
+        protocol=config["protocol"],
+        validation=config.get("validation", False),
+        folder=Path(config["data"]).name if config["dataset"] == "Folder" else "",
+    )
+
+
+def _place(record):
+    """Trials on validation images come after the tests; within either the tasks have an order."""
+    setup = _setup_of(record)
+    return setup.validation, lookup.place_of_task(setup.task)
+
+
+def _newest(runs):
+    """Of several records of one run that with the finest fit of MIA, of equal ones the youngest."""
+    by_age = runs.sort_values(["mia_tolerance", "date"], ascending=[False, True])
+    newest = by_age.drop_duplicates(["variant", "training", "seed"], keep="last")
+    return newest.sort_values(["variant", "training", "seed"])
+
+
+# ---- parts of a record ----
+
+
+def corruption_of(record: dict) -> tuple:
+    """(how many images are corrupted and how, the share of them that is known); None where none."""
+    config = record["config"]
+    if "corruption" not in config:
+        return None, None
+    return f"{config['corrupt_count']} {config['corruption']}", config["known_share"]
+
+
+def _data_of(record):
+    """The images, by the first letters of their hashes."""
+    return record["data_hash"][:6] + record.get("test_hash", "")[:6]
+
+
+def forgotten_before(record: dict) -> str:
+    """What the network had forgotten before this run; empty where it had nothing."""
+    return ", ".join(earlier["forget"] for earlier in record.get("forgotten_before", []))
+
+
+def mia_tolerance(record: dict) -> float:
+    """The tolerance at which the fit of the membership inference attack stopped."""
+    return record["config"].get("mia", {}).get("tol", OLD_TOLERANCE)
+
+
+# ---- what tells the rows of one method apart ----
+
+
+def _settings_of(runs):
+    """The settings of every run as pairs of a name and a text, in the order of a label.
+
+    A training seed is none of them. Another network by the same training seed is one.
+    """
+    networks = runs.groupby(["setup", "training", "after"], sort=False)["weights"]
+    several = networks.transform("nunique") > 1
+    settings = []
+    for record, is_one_of_several in zip(runs["record"], several, strict=True):
+        texts = _settings_in(record)
+        if is_one_of_several:
+            texts["weights"] = record["weights_hash"][:6]
+        settings.append(tuple(texts.items()))
+    return settings
+
+
+def _settings_in(record):
+    """{name: text} of the settings that a record holds."""
+    config = record["config"]
+    texts = {name: _text(config[name]) for name in SETTINGS}
+    texts["data"] = _data_of(record)
+    if earlier := forgotten_before(record):
+        texts["after"] = earlier
+    if lookup.method(config["method"]).is_original:  # doing nothing has no hyper-parameters
+        return texts
+    if "hyperparameters" not in config:
+        texts[NOT_RECORDED] = "not recorded"
+    for name, value in config.get("hyperparameters", config["set"]).items():
+        if name != "batch_size" or value != config["b"]:
+            texts[name] = _text(value)
+    return texts
+
+
+def _text(value):
+    return f"{value:.12g}" if isinstance(value, float) else str(value)
+
+
+def _labels(runs):
+    """{variant: label}: the method with the settings that differ between its rows or were given.
+
+    One label means one setting in every section of a table, so that means over sections are means
+    of the same.
+    """
+    columns = ["setup", "forget", "method", "corruption", "settings", "given", "variant"]
+    variants = runs[columns].drop_duplicates("variant")
+    labels = {}
+    for (_, method), in_table in variants.groupby(["setup", "method"], sort=False):
+        differing = _differing(in_table["settings"])
+        if in_table["corruption"].notna().any():
+            differing -= {"data", "weights"}  # by nature: what is corrupted is other data
+        for _, in_section in in_table.groupby("forget", sort=False):
+            differing_here = differing | _differing(in_section["settings"])
+            for variant, settings, given in in_section[["variant", "settings", "given"]].values:
+                labels[variant] = _label(method, settings, differing_here.union(given))
+    return labels
+
+
+def _label(method, settings, named):
+    told = [f"{name} {text}" for name, text in settings if name in named]
+    return f"{method} ({', '.join(told)})" if told else method
+
+
+def _differing(settings):
+    """The names of the settings that are not the same in all of these.
+
+    Hyper-parameters that some have not recorded count as one name.
+    """
+    all_settings = [dict(pairs) for pairs in settings]
+    recorded = [texts for texts in all_settings if NOT_RECORDED not in texts]
+    unrecorded = [texts for texts in all_settings if NOT_RECORDED in texts]
+    names = _unequal(recorded) | _unequal(unrecorded)
+    if recorded and unrecorded:
+        names |= _unequal(all_settings) & {*ALWAYS_COMPARED, NOT_RECORDED}
+    return names
+
+
+def _unequal(all_settings):
+    """The names that have not one and the same text in all of these."""
+    texts = {}
+    for settings in all_settings:
+        for name, text in settings.items():
+            texts.setdefault(name, []).append(text)
+    unequal = set()
+    for name, of_name in texts.items():
+        if len(of_name) < len(all_settings) or len(set(of_name)) > 1:
+            unequal.add(name)
+    return unequal

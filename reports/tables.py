@@ -1,0 +1,309 @@
+"""Rows into tables: a data frame of texts for each, and Markdown, LaTeX and CSV made of these."""
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from reports import lookup, texts
+from reports.averages import over_classes, over_shares
+from reports.frame import SCORES, SETTINGS
+from reports.legend import LEGEND
+from reports.provenance import command_of, made_by
+from reports.summary import Interval, Spread
+from reports.texts import shown
+from runs.records import short
+
+COLUMNS = ["method", *SCORES, "attack %", "distance", "ToW", "seconds", "faster", "I_D s"]
+COLUMNS += ["selected %", "n", "verdict"]
+MISSING = "missing"  # in place of the scores of what was not run
+# What the scores are called where corrupted data are healed.
+HEALED_NAMES = {
+    "D_r %": "clean %",
+    "D_f %": "healed %",
+    "D_r - retrain's": "clean - retrain's",
+    "D_f - retrain's": "healed - retrain's",
+}
+NO_SPREAD = Spread(None, None, None)
+NO_INTERVAL = Interval(None, None, None)
+
+
+@dataclass(frozen=True)
+class Section:
+    """A heading and the tables below it, data frames of texts."""
+
+    heading: str
+    frames: list[pd.DataFrame]
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """What a report says of one setup."""
+
+    title: str
+    origin: str  # where its numbers come from
+    command: str  # that makes one of its cells; empty where no record holds one
+    sections: list[Section]
+
+
+def chapters(summaries: dict) -> list[Chapter]:
+    """A chapter for each setup."""
+    return [_chapter(setup, sections) for setup, sections in summaries.items()]
+
+
+def _chapter(setup, sections):
+    task = lookup.task(setup.task)
+    runs, parts = [], []
+    for forgotten, rows in sections.items():
+        heading = f"{task.verb}: {shown(forgotten)}{task.share_of}"
+        parts.append(Section(heading, _frames(rows, task)))
+        for row in rows:
+            runs += row.runs
+    if task.heals:
+        parts += _over_shares(sections)
+    elif task.averaged and len(sections) > 1:
+        parts.append(_over_classes(sections, task.averaged))
+    return Chapter(setup.title, made_by(runs), shown(command_of(runs), 2000), parts)
+
+
+# ---- the tables of a section ----
+
+
+def _frames(rows, task):
+    """The table of a section and, where there are retrains, that of the differences to them."""
+    most_runs = max(len(row.runs) for row in rows)
+    frame = _frame([_cells(row, most_runs) for row in rows], COLUMNS)
+    if not frame["attack %"].any():
+        frame = frame.drop(columns="attack %")
+    frames = [frame]
+    gaps = [_gap_cells(row) for row in rows if _has_goal(row)]
+    if gaps:
+        frames.append(_frame(gaps))
+    names = HEALED_NAMES if task.heals else {}
+    return [frame.rename(columns=names) for frame in frames]
+
+
+def _frame(lines, columns=None, missing=""):
+    """A data frame from {column: text} of each line. missing: the text where a line has none."""
+    return pd.DataFrame(lines, columns=columns, dtype=object).fillna(missing)
+
+
+def _has_goal(row):
+    """Whether a row was measured against retrain."""
+    return row.pairs > 0 and not lookup.method(row.method).is_goal
+
+
+def _cells(row, most_runs):
+    """{column: text} of a row. most_runs: of any row of the section."""
+    if not row.runs:
+        return {"method": shown(row.label), "D_r %": MISSING}
+    method = lookup.method(row.method)
+    cells = {"method": shown(row.label), "n": _count(row, most_runs), "verdict": _verdict(row)}
+    for name in SCORES:
+        cells[name] = _score(row.values[name], row.deterministic)
+    if "attack %" in row.values:
+        cells["attack %"] = _briefly(row.values["attack %"])
+    if _has_goal(row):
+        cells["distance"] = f"{row.distance:.2f}"
+        cells["ToW"] = f"{row.tug_of_war:.3f}"
+    if not method.is_original:  # doing nothing takes no time
+        cells["seconds"] = short(row.values["seconds"].mean)
+    if row.speed_up and not (method.is_original or method.is_goal):
+        cells["faster"] = f"{short(row.speed_up)}x"
+    for name in ("I_D s", "selected %"):
+        if name in row.values:
+            cells[name] = short(row.values[name].mean)
+    return cells
+
+
+def _score(spread, deterministic):
+    text = f"{spread.mean:.2f}"
+    if spread.over_seeds is not None and not deterministic:
+        text += f" ± {spread.over_seeds:.2f}"
+    if spread.over_trainings is not None:
+        text += f" ± {spread.over_trainings:.2f} (trainings)"
+    return text
+
+
+def _briefly(spread):
+    """A mean and its deviation over seeds with one decimal."""
+    text = f"{spread.mean:.1f}"
+    return text if spread.over_seeds is None else f"{text} ± {spread.over_seeds:.1f}"
+
+
+def _count(row, most_runs):
+    """How many runs a row has, and why it may have fewer than others."""
+    count = len(row.runs)
+    if row.deterministic:
+        return f"{count}, deterministic"
+    return f"{count} of {most_runs}" if count < most_runs else str(count)
+
+
+def _verdict(row):
+    """What must not be overlooked: how many runs of a row have collapsed or changed nothing."""
+    words = []
+    for word, count in (("COLLAPSED", row.collapsed), ("UNCHANGED", row.unchanged)):
+        if count == len(row.runs):
+            words.append(word)
+        elif count:
+            words.append(f"{word} {count} of {len(row.runs)}")
+    return ", ".join(words)
+
+
+def _gap_cells(row):
+    """{column: text} of a row's differences to retrain."""
+    cells = {"method": shown(row.label)}
+    for name in SCORES:
+        mean, low, high = row.gaps[name]
+        ends = "" if low is None else f" [{low:+.2f}, {high:+.2f}]"
+        cells[f"{name.removesuffix(' %')} - retrain's"] = f"{mean:+.2f}{ends}"
+    return {**cells, "pairs": str(row.pairs)}
+
+
+# ---- tables over several sections ----
+
+
+def _over_classes(sections, classes):
+    """The means over what is forgotten. classes: what these are called."""
+    count = f"the {len(sections)} forgotten {classes}"
+    heading = f"Averaged over {count}; ± is over {classes}, not over seeds"
+    averages = over_classes(sections)
+    lines = []
+    for row in next(iter(sections.values())):
+        if row.label in averages:
+            lines.append(_average_cells(row, averages[row.label]))
+        else:
+            lines.append({"method": shown(row.label), **dict.fromkeys(SCORES, MISSING)})
+    return Section(heading, [_frame(lines, ["method", *SCORES, "distance", "seconds"])])
+
+
+def _average_cells(row, average):
+    method = lookup.method(row.method)
+    cells = {"method": shown(row.label)}
+    for name in SCORES:
+        cells[name] = f"{average[name].mean:.2f} ± {average[name].deviation:.2f}"
+    if "distance" in average and not method.is_goal:
+        cells["distance"] = f"{average['distance'].mean:.2f}"
+    if not method.is_original:
+        cells["seconds"] = short(average["seconds"].mean)
+    return cells
+
+
+def _over_shares(sections):
+    """What is healed over the share that is known, a section for each corruption."""
+    parts = []
+    for corruption, of_corruption in over_shares(sections).groupby("corruption", sort=False):
+        heading = (
+            f"Corrupted: {shown(corruption)}. "
+            "Healed % (clean %), over the share of it that is known"
+        )
+        lines = []
+        for label, of_label in of_corruption.groupby("label", sort=False):
+            cells = {"method": shown(label)}
+            for share, row in of_label[["share", "row"]].values:
+                healed, clean = _briefly(row.values["D_f %"]), _briefly(row.values["D_r %"])
+                cells[_percent(share)] = f"{healed} ({clean})"
+            lines.append(cells)
+        shares = [_percent(share) for share in sorted(of_corruption["share"].unique())]
+        parts.append(Section(heading, [_frame(lines, ["method", *shares], MISSING)]))
+    return parts
+
+
+def _percent(share):
+    return f"{100 * share:g} %"
+
+
+# ---- formats ----
+
+
+def markdown(chapters: list[Chapter]) -> str:
+    """Markdown that also reads well as plain text."""
+    blocks = []
+    for chapter in chapters:
+        blocks += [f"## {texts.markdown(chapter.title)}", texts.markdown(chapter.origin)]
+        if chapter.command:
+            blocks.append(f"    {chapter.command}")
+        for section in chapter.sections:
+            blocks.append(f"### {texts.markdown(section.heading)}")
+            blocks += [_markdown_table(frame) for frame in section.frames]
+    blocks.append("\n".join(f"- **{term}**: {meaning}" for term, meaning in LEGEND.items()))
+    return "\n\n".join(blocks) + "\n"
+
+
+def _markdown_table(frame):
+    columns = []
+    for name, cells in frame.items():
+        column = [texts.markdown(text) for text in (name, *cells)]
+        width = max(map(len, column))
+        head, *body = [text.ljust(width) for text in column]
+        columns.append([head, "-" * width, *body])
+    lines = zip(*columns, strict=True)
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def latex(chapters: list[Chapter]) -> str:
+    """The same as LaTeX tables (booktabs)."""
+    blocks = ["% \\usepackage{booktabs}"]
+    for chapter in chapters:
+        blocks.append(f"% {chapter.origin}")
+        if chapter.command:
+            blocks.append(f"% {chapter.command}")
+        for section in chapter.sections:
+            caption = texts.latex(f"{chapter.title}. {section.heading}")
+            blocks += [_latex_table(frame, caption) for frame in section.frames]
+    blocks += [f"% {term}: {meaning}" for term, meaning in LEGEND.items()]
+    return "\n".join(blocks) + "\n"
+
+
+def _latex_table(frame, caption):
+    escaped = frame.map(texts.latex).rename(columns=texts.latex)
+    alignment = "l" + "r" * (len(frame.columns) - 1)
+    return escaped.to_latex(index=False, caption=caption, column_format=alignment)
+
+
+def csv(summaries: dict) -> str:
+    """All rows as one table of numbers: means, spreads and intervals in columns of their own."""
+    lines = []
+    for setup, sections in summaries.items():
+        for forgotten, rows in sections.items():
+            lines += [_csv_line(setup, forgotten, row) for row in rows]
+    # Objects, so that every number keeps all of its digits.
+    return pd.DataFrame(lines, dtype=object).to_csv(index=False, lineterminator="\n")
+
+
+def _csv_line(setup, forgotten, row):
+    config = row.runs[0]["config"] if row.runs else {"set": {}}
+    line = {
+        "task": setup.task,
+        "net": setup.net,
+        "dataset": setup.dataset,
+        "folder": setup.folder,
+        "protocol": setup.protocol,
+        "images": "validation" if setup.validation else "test",
+        "forget": forgotten,
+        "method": row.method,
+    }
+    for name in SETTINGS:
+        line[name] = config.get(name)
+    line |= {
+        "set": " ".join(f"{name}={value}" for name, value in config["set"].items()),
+        "n": len(row.runs),
+        "pairs": row.pairs,
+        "collapsed": row.collapsed,
+        "unchanged": row.unchanged,
+    }
+    for name in (*SCORES, "seconds", "I_D s", "selected %"):
+        spread = row.values.get(name, NO_SPREAD)
+        line[f"{name} mean"] = spread.mean
+        line[f"{name} std over seeds"] = spread.over_seeds
+        line[f"{name} std over trainings"] = spread.over_trainings
+    for name in SCORES:
+        interval = row.gaps.get(name, NO_INTERVAL)
+        line[f"{name} - retrain's mean"] = interval.mean
+        line[f"{name} - retrain's low"] = interval.low
+        line[f"{name} - retrain's high"] = interval.high
+    return {
+        **line,
+        "distance": row.distance,
+        "tug of war": row.tug_of_war,
+        "faster": row.speed_up,
+    }
