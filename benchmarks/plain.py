@@ -257,7 +257,8 @@ def bad_teacher(model, retain, forget, num_classes):
             )
         return F.kl_div(F.log_softmax(model(x), 1), goal, reduction="batchmean")
 
-    data = [(x, 0) for x, _ in some] + [(x, 1) for x, _ in forget]
+    data = [(x, 0) for x, _ in some]
+    data += [(x, 1) for x, _ in forget]
     return train(model, data, 1, adam(model), loss, batch_size=256)
 
 

@@ -1,5 +1,6 @@
 """The stages of benchmarks/speed.py by this project: see stages_plain.py."""
 
+import itertools
 import json
 import os
 import shutil
@@ -139,7 +140,7 @@ def _sweep(setting, classes, methods):
     (place / "data").symlink_to(setting.data)
     shutil.copy(setting.checkpoint, place / "checkpoints")
     names = sorted(os.listdir(setting.data / "train"))[:classes]
-    runs = [(name, method) for name in names for method in methods]
+    runs = list(itertools.product(names, methods))
     flags = f"-net {NET} -dataset Folder -data data -wandb disabled -numerics {setting.numerics}"
     if setting.gpu:
         flags += " -gpu"
