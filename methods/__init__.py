@@ -49,7 +49,7 @@ def settings(name: str, texts: list[str]) -> dict:
     name: the method. UserError where a text does not fit the method's signature.
     """
     settable = METHODS[name].settable
-    chosen = {}
+    chosen: dict[str, int | float | str] = {}
     for text in texts:
         parameter, _, value = text.partition("=")
         if parameter not in settable:
@@ -58,6 +58,7 @@ def settings(name: str, texts: list[str]) -> dict:
         if parameter in chosen:
             raise UserError(f"-set {text}: {parameter} is given twice")
         kind = kind_of(settable[parameter])
+        assert kind is not None  # else it would not be settable
         if isinstance(kind, tuple):
             chosen[parameter] = _word(text, parameter, value, kind)
         else:

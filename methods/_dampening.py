@@ -12,7 +12,6 @@ def importance(
     model: nn.Module,
     images: ImageSet,
     title: str,
-    *,
     batch_size: int,
     measure: str,
     per_sample: bool,
@@ -38,7 +37,7 @@ def dampened(
     notes["selected"]: the share of all parameters selected, in [0, 1].
     notes["selected_by_name"]: the share of each parameter tensor.
     """
-    shares = {}
+    shares: dict[str, float] = {}
     selected = ssd.dampen(model, full, forget, alpha=alpha, lam=lam, shares=shares)
     if notes is not None:
         notes["selected"] = selected

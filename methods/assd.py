@@ -40,14 +40,13 @@ def unlearn(
     differ from request to request.
     notes["adaptive_alpha"]: the alpha that was found; the others are SSD's.
     """
-    options = {"batch_size": batch_size, "measure": measure, "per_sample": per_sample}
     if denominator == "D_r":
-        full = importance(model, split.retain, "I_Dr", **options)
+        full = importance(model, split.retain, "I_Dr", batch_size, measure, per_sample)
     elif full_importance is None:
-        full = importance(model, split.full, "I_D", **options)
+        full = importance(model, split.full, "I_D", batch_size, measure, per_sample)
     else:
         full = full_importance
-    forget = importance(model, split.forget, "I_Df", **options)
+    forget = importance(model, split.forget, "I_Df", batch_size, measure, per_sample)
     share_forgotten = len(split.forget) / len(split.full)
     alpha = adaptive_alpha(sorted_ratios(full, forget), share_forgotten)
     if notes is not None:

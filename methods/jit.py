@@ -114,7 +114,7 @@ def lipschitz(model: nn.Module, x: Tensor, sigma: float, copies: int) -> Tensor:
     """l(x) of each image of x [B, 3, S, S]: [B]."""
     outputs = model(x)
     low, high = x.min(), x.max()
-    total = 0
+    total = x.new_zeros(())
     for _ in range(copies):
         noise = sigma * torch.randn(x.shape).to(x.device)
         noisy = (x + noise).clamp(low, high)

@@ -62,9 +62,8 @@ def unlearn(
     networks were tried, and at which strength s it ended; the others are Adaptive SSD's.
     """
     check(model, split, strength=strength, growth=growth, rho=rho)
-    options = {"batch_size": batch_size, "measure": measure, "per_sample": per_sample}
-    rest = importance(model, split.retain, "I_R", **options)
-    known = importance(model, split.forget, "I_Sf", **options)
+    rest = importance(model, split.retain, "I_R", batch_size, measure, per_sample)
+    known = importance(model, split.forget, "I_Sf", batch_size, measure, per_sample)
     ratios = sorted_ratios(rest, known)
     share_known = len(split.forget) / len(split.full)
 

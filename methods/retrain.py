@@ -60,7 +60,7 @@ def unlearn(
 
     optimizer = sgd(network, settings["lr"])
     fit(network, data, optimizer, recipe["epochs"], factor=factor, title="retrain")
-    compute_in(network, model.numerics)
+    compute_in(network, getattr(model, "numerics", "fp32"))
     return network
 
 

@@ -32,7 +32,7 @@ from metrics import logits_of
 from splits import Split
 
 # clip 0: no clipping; batch_size None: the task's.
-STUDIES = {
+STUDIES: dict[str, dict] = {
     "stated": {"kl_weight": 1.0, "ce_weight": 5.0, "clip": 0.0, "batch_size": None},
     "class_script": {"kl_weight": 0.001, "ce_weight": 0.99, "clip": 1.0, "batch_size": 128},
 }

@@ -40,11 +40,10 @@ def unlearn(
     notes["selected_by_name"]: the share of each parameter tensor.
     """
     warn_at_ceiling(alpha, len(split.full), len(split.forget))
-    options = {"batch_size": batch_size, "measure": measure, "per_sample": per_sample}
     full = full_importance
     if full is None:
-        full = importance(model, split.full, "I_D", **options)
-    forget = importance(model, split.forget, "I_Df", **options)
+        full = importance(model, split.full, "I_D", batch_size, measure, per_sample)
+    forget = importance(model, split.forget, "I_Df", batch_size, measure, per_sample)
     return dampened(model, full, forget, alpha, lam, notes)
 
 

@@ -130,7 +130,7 @@ def dial(args: argparse.Namespace, flag: str, table: dict) -> float:
 
     table: ALPHA or LAMBDA of a script. UserError where none of them says.
     """
-    rows = table[args.method]
+    rows = table.get(args.method, {})
     value = getattr(args, flag)
     if value is None:
         value = rows.get(args.dataset, rows.get(args.net))

@@ -3,6 +3,7 @@
 import ast
 import inspect
 import re
+import runpy
 import warnings
 from dataclasses import replace
 
@@ -18,12 +19,14 @@ from helpers import (
     twin,
     weights_of,
 )
+from torch.nn import functional as F
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 import methods
 import models
 from common.errors import UserError
 from methods import ALIASES, GOAL, METHODS, ORIGINAL
+from metrics import logits_of
 
 TASKS = ("full_class", "sub_class", "random")
 
@@ -245,3 +248,17 @@ def test_the_docs_table_says_what_the_methods_table_says(name):
     assert aliases.split() == list(method.aliases)
     assert tasks.startswith("class" if method.needs_class else "all")
     assert (seed != "no") == method.draws_for_class
+
+
+def test_the_example_of_the_page_on_extending_is_a_method(tmp_path):
+    page = (ROOT / "docs" / "extending.md").read_text()
+    section = page.split("## Add a method")[1].split("\n## Add")[0]
+    (code,) = re.findall(r"```python\n(.*?)```", section, re.S)
+    (tmp_path / "ascent.py").write_text(code)
+    method = runpy.run_path(str(tmp_path / "ascent.py"))["METHOD"]
+    split, model = small_split("full_class"), net(dropout=0.0)
+    labels = split.forget.labels
+    before = logits_of(model, split.forget)
+    after = logits_of(method.unlearn(model, split, batch_size=48), split.forget)
+    assert F.cross_entropy(after, labels) > F.cross_entropy(before, labels)
+    assert method.settable.keys() == method.ranges.keys()
