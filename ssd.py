@@ -6,16 +6,21 @@ Dampening, AAAI 2024, arXiv:2308.07707.
     importance   I_S = mean over batches b of S of ( d/dtheta mean_{(x,y) in b} CE(f(x), y) )^2
     select       I_Df > alpha * I_D
     dampen       theta <- min( lam * I_D / I_Df, 1 ) * theta        for the selected parameters
-    adaptive     alpha = p-th percentile of I_Df / I_D,   p = 100 - ln( 1 + 100 s |D_f| / |D| )
 
-D is all that the model was trained on, D_f included. f(x) are the logits. The adaptive alpha is
-Adaptive SSD, arXiv:2402.10098, with s = 1. Two other measures of importance need no labels: "norm",
-Loss-Free SSD, arXiv:2402.19308, and "xlf", Potion, arXiv:2406.09173.
+D is all that the model was trained on, D_f included; f(x) are the logits. Variants:
+
+    LFSSD        I_S = mean over batches b of S of | d/dtheta mean_{x in b} ||f(x)||_2^2 |
+    Potion       the same, the norm not squared
+    ASSD         alpha = p-th percentile of I_Df / I_D over all parameters,   lam = 1
+                 p = 100 - ln( 1 + 100 |D_f| / |D| )
+
+LFSSD is Loss-Free SSD, arXiv:2402.19308: it needs no labels. Potion: arXiv:2406.09173. ASSD is
+Adaptive SSD, arXiv:2402.10098.
 
 Gradients are squared batch by batch, so importances depend on the batch size and on the order of D.
 Published values of alpha belong to batches of 64 of a set sorted by class, and for random
-forgetting to batches of 128 of a shuffled set. With `per_sample=True` importances depend on
-neither.
+forgetting to batches of 128 of a shuffled set. A D_f smaller than a batch has the noisier mean
+gradient, and so larger importances. With `per_sample=True` importances depend on neither.
 
 Networks in float16 and bfloat16 are taken as they are. Gradients are squared, summed and compared
 in float32.
@@ -57,7 +62,7 @@ def importance(
     measure: "fisher", the squared gradient of the cross-entropy (SSD); "norm", the absolute
     gradient of ||f(x)||_2^2, labels ignored (LFSSD); "xlf", that of ||f(x)||_2 (Potion);
     "true_fisher", only with per_sample: squared gradients of the cross-entropy to every label, each
-    weighted by the model's own probability for it.
+    weighted by the model's own probability for it (Fisher forgetting, arXiv:1911.04933).
     per_sample: every sample's own gradient is squared (or its absolute value taken), not the batch
     mean's, and samples weigh the same. Without it batches weigh the same, a short last one too.
 
@@ -112,6 +117,8 @@ def dampen(
     shares: dict[str, float] | None = None,
 ) -> float:
     """Shrink in place the parameters whose I_Df is more than alpha times their I_D.
+
+    theta <- min( lam * I_D / I_Df, 1 ) * theta   where   I_Df > alpha * I_D
 
     full, forget: importances I_D and I_Df. alpha: smaller selects more. lam (lambda): smaller
     dampens further. All is computed in float32 or wider, whatever the parameters' precision.

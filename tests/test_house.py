@@ -183,7 +183,7 @@ SNIPPETS = re.findall(r"```python\n(.*?)```", README, re.S)
 @pytest.mark.parametrize("number", range(len(SNIPPETS)))
 def test_readme_snippets_run(number, tmp_path):
     command = [sys.executable, "-W", "ignore", "-c", SNIPPETS[number]]
-    environment = {"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"}
+    environment = {"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", "OMP_NUM_THREADS": "1"}
     options = {"cwd": tmp_path, "env": environment, "timeout": 200}
     done = subprocess.run(command, capture_output=True, text=True, **options)
     assert done.returncode == 0, done.stderr
