@@ -37,7 +37,9 @@ METHODS: dict[str, Method] = {
     name: importlib.import_module(f"methods.{name}").METHOD for name in NAMES
 }
 # {a released script's name of a method: ours}
-ALIASES = {alias: name for name, method in METHODS.items() for alias in method.aliases}
+ALIASES: dict[str, str] = {}
+for _name, _method in METHODS.items():
+    ALIASES |= dict.fromkeys(_method.aliases, _name)
 # The methods that stand for the original network and for the goal.
 [ORIGINAL] = [name for name, method in METHODS.items() if method.is_original]
 [GOAL] = [name for name, method in METHODS.items() if method.is_goal]
@@ -58,7 +60,7 @@ def settings(name: str, texts: list[str]) -> dict:
         if parameter in chosen:
             raise UserError(f"-set {text}: {parameter} is given twice")
         kind = kind_of(settable[parameter])
-        assert kind is not None  # else it would not be settable
+        assert kind is not None
         if isinstance(kind, tuple):
             chosen[parameter] = _word(text, parameter, value, kind)
         else:

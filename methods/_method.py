@@ -27,6 +27,8 @@ class Method:
       full_importance or notes is given by the run. batch_size may have a default of its own.
 
     What a run should record next to the scores, the method writes into `notes`, a dict.
+
+    Annotations are read, so a method's file has no `from __future__ import annotations`.
     """
 
     unlearn: Callable[..., nn.Module]

@@ -26,7 +26,8 @@ from methods._method import Method, resolved
 from models import ViT
 from splits import Split
 
-CLASS_BATCH_SIZE = 128  # to which the authors' eta for a class belongs
+# To which the authors' eta for a class belongs.
+CLASS_BATCH_SIZE = 128
 # {(network, what is forgotten): settings} on normalised inputs. The authors', found for ViT and for
 # VGG11, which stands for all convolutional networks here.
 SETTINGS = {

@@ -69,7 +69,8 @@ def unlearn(
     both = joined(retain, forget)
     block = block_size(model, len(both), split.num_classes, memory)
     kernel, residual = kernel_and_residual(model, both, split.num_classes, block)
-    kept = len(retain) * split.num_classes  # of the kernel's rows
+    # The kernel's rows of D_r, which come first.
+    kept = len(retain) * split.num_classes
     with progress(None, "ntk step", total=4) as bar:
         # w(D) = -G by_all and w(D_r) = -G by_retain, with G over both sets: [N C] each.
         by_all = solve(kernel, residual, decay * len(both))
@@ -101,7 +102,8 @@ def some_of(images: ImageSet, count: int) -> ImageSet:
 
 def solve(kernel: Tensor, residual: Tensor, ridge: float) -> Tensor:
     """(kernel + ridge I)^-1 residual, in double precision; kernel [M, M], residual [M]."""
-    damped = kernel.to(torch.float64, copy=True)  # the caller's kernel stays as it is
+    # A copy: the caller's kernel stays as it is.
+    damped = kernel.to(torch.float64, copy=True)
     damped.diagonal().add_(ridge)
     factor = torch.linalg.cholesky(damped)
     solution = torch.cholesky_solve(residual.double()[:, None], factor)

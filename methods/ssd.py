@@ -52,6 +52,7 @@ METHOD = Method(
     family="ssd",
     draws_for_class=False,
     heals=True,
-    ranges={"alpha": (0.1, 100), "lam": (0.1, 5)},  # those of the authors' 50 trials
+    # Those of the authors' 50 trials.
+    ranges={"alpha": (0.1, 100), "lam": (0.1, 5)},
     aliases=("ssd_tuning",),
 )

@@ -83,7 +83,7 @@ def unlearn(
     size = batches(split.retain, model, 1).size
     shape = (noise_images, 3, size, size)
     label = split.forget_class
-    assert label is not None  # check() has refused it
+    assert label is not None
     keeps_gradients = protocol.unsir_keeps_noise_gradients
     noise = noise_against(model, label, shape, noise_steps, noise_lr, noise_weight, keeps_gradients)
     if protocol.unsir_uses_three_noises:
