@@ -1,4 +1,4 @@
-"""Records that somebody or something has changed: refused with a reason, or of no harm to a report."""
+"""Records that something has changed: refused with a reason, or of no harm to a report."""
 
 import copy
 import json
@@ -10,7 +10,7 @@ from handmade import record
 
 from common.errors import UserError
 from methods import METHODS
-from reports import tables
+from reports import formats, tables
 from reports.summary import summarise
 from runs import records
 
@@ -328,6 +328,6 @@ def test_an_odd_record_that_is_sound_can_be_reported(sound_records):
     for start in range(0, len(sound_records), 10):
         summaries = summarise([*copy.deepcopy(beside), *sound_records[start : start + 10]])
         chapters = tables.chapters(summaries)
-        assert tables.markdown(chapters)
-        assert tables.latex(chapters)
-        assert tables.csv(summaries)
+        assert formats.markdown(chapters)
+        assert formats.latex(chapters)
+        assert formats.csv(summaries)

@@ -1,4 +1,6 @@
-"""The code for a GPU, on machines without one: tensors that say they lie there, hold a CPU tensor, and refuse what a GPU would.
+"""The code for a GPU, on machines without one.
+
+Tensors say that they lie on a GPU, hold a CPU tensor, and refuse what a GPU would.
 
 What cannot be pretended: speed, TF32, autocast, and how a GPU rounds.
 """
@@ -68,7 +70,10 @@ class Pretence(TorchDispatchMode):
 
 
 def compute(func, args, kwargs):
-    """One operation, on what the tensors hold; its result lies where its device says, or its arguments do."""
+    """One operation, on what the tensors hold.
+
+    Its result lies where its device says, else where its arguments do.
+    """
     tensors = [t for t in tree_leaves((args, kwargs)) if isinstance(t, torch.Tensor)]
     there = [isinstance(t, OnGPU) for t in tensors]
     if (
@@ -128,16 +133,10 @@ def gpu(monkeypatch):
 
 def test_the_pretended_gpu_refuses_what_a_gpu_would(gpu):
     there, here = torch.arange(3.0).to(gpu), torch.arange(3.0)
-    assert (
-        there.device == gpu
-        and (there + 1).device == gpu
-        and torch.zeros(2, device=gpu).device == gpu
-    )
-    assert (
-        type(there.cpu()) is torch.Tensor
-        and torch.equal(there.cpu(), here)
-        and there[here.long()].device == gpu
-    )
+    for tensor in (there, there + 1, torch.zeros(2, device=gpu), there[here.long()]):
+        assert tensor.device == gpu
+    assert type(there.cpu()) is torch.Tensor
+    assert torch.equal(there.cpu(), here)
     for mixed in (
         lambda: there + here,
         lambda: here[there.long()],

@@ -1,4 +1,4 @@
-"""The unlearned network kept, scored again, forgotten from twice; and what a record says of how it was made."""
+"""The unlearned network: kept, scored again, forgotten from twice; what its record says."""
 
 import json
 import re
@@ -35,13 +35,7 @@ def saved(place, folder, *flags, task="full_class", name="net.safetensors", resu
         ("full_class", ("-method", "bad_teacher", "-protocol", "released")),
         ("sub_class", ("-method", "unsir", "-set", "noise_steps=2", "repeats=1")),
         ("random", ("-method", "retrain", "-seed", 1)),
-        (
-            "full_class",
-            (
-                "-method",
-                "baseline",
-            ),
-        ),
+        ("full_class", ("-method", "baseline")),
     ],
 )
 def test_a_saved_network_scores_as_its_record_says_to_the_last_digit(
@@ -57,10 +51,8 @@ def test_a_saved_network_scores_as_its_record_says_to_the_last_digit(
         assert metadata["forgotten"] == []
     else:
         (entry,) = metadata["forgotten"]
-        assert (
-            len(entry["images"]) == record["sizes"]["D_f"]
-            and entry["forget"] == record["config"]["forget"]
-        )
+        assert len(entry["images"]) == record["sizes"]["D_f"]
+        assert entry["forget"] == record["config"]["forget"]
     monkeypatch.chdir(place)
     assert score.main([str(path)]) == record["scores"]
     assert "equal to the record" in capsys.readouterr().out
@@ -89,30 +81,20 @@ def test_score_refuses_what_no_forget_script_has_kept(place, tmp_path):
 
 
 def test_forgetting_twice(place, tmp_path, monkeypatch):
-    """What is gone stays gone: D, D_r and the test images that are kept are without the first class in the second run."""
-    first, record = saved(
-        place,
-        tmp_path,
-        "-dataset",
-        "Digits",
-        "-forget_class",
-        0,
-        "-method",
-        "amnesiac",
-        name="first.safetensors",
-    )
+    """What is gone stays gone: in the second run no part has images of the first class."""
+    flags = ("-dataset", "Digits", "-forget_class", 0, "-method", "amnesiac")
+    first, record = saved(place, tmp_path, *flags, name="first.safetensors")
     again = ("-dataset", "Digits", "-forget_class", 1, "-weight_path", first)
     second, twice = saved(place, tmp_path, *again, "-method", "amnesiac", name="second.safetensors")
-    assert [entry["forget"] for entry in twice["forgotten_before"]] == ["0"] and record[
-        "forgotten_before"
-    ] == []
+    assert record["forgotten_before"] == []
+    assert [entry["forget"] for entry in twice["forgotten_before"]] == ["0"]
     assert twice["sizes"]["D"] == record["sizes"]["D"] - record["sizes"]["D_f"]
     metadata = checkpoints.read_metadata(second)
     assert [entry["forget"] for entry in metadata["forgotten"]] == ["0", "1"]
     assert metadata["checkpoint"]["path"] == str(first)
     monkeypatch.chdir(place)
     assert score.main([str(second)]) == twice["scores"]
-    # D_r: the test images of the eight digits that are left. 355 test images, of which these are of 0 and of 1.
+    # D_r: the test images of the eight digits that are left.
     train, test = datasets.load("Digits")
     model, _, _ = checkpoints.load(second, "ResNet18Slim", train)
     logits = metrics.logits_of(model, test)
@@ -188,26 +170,16 @@ def test_pretraining_goes_on_from_a_saved_network_without_what_it_has_forgotten(
     first, record = saved(place, tmp_path, *CASES["full_class"], "-method", "ssd", "-alpha", 2)
     monkeypatch.chdir(place)
     out = tmp_path / "on.safetensors"
-    flags = [
-        *map(str, DIGITS),
-        "-weight_path",
-        str(first),
-        "-out",
-        str(out),
-        "-epochs",
-        "1",
-        "-lr",
-        "0.001",
-    ]
+    start_and_end = ("-weight_path", str(first), "-out", str(out))
+    flags = [*map(str, DIGITS), *start_and_end, "-epochs", "1", "-lr", "0.001"]
     sizes = []
     monkeypatch.setattr(
         pretrain_model, "learn", lambda model, train, *rest: sizes.append(len(train)) or 1.0
     )
     metadata = pretrain_model.main(flags)
     assert sizes == [record["sizes"]["D"] - record["sizes"]["D_f"]]
-    assert metadata["checkpoint"]["path"] == str(first) and [
-        entry["forget"] for entry in metadata["forgotten"]
-    ] == ["7"]
+    assert metadata["checkpoint"]["path"] == str(first)
+    assert [entry["forget"] for entry in metadata["forgotten"]] == ["7"]
     # Nothing was learned here: the weights are those that it started from.
     start, end = safetensors.torch.load_file(first), safetensors.torch.load_file(out)
     assert all(torch.equal(start[name], end[name]) for name in start)
@@ -230,12 +202,10 @@ def test_a_record_holds_every_hyperparameter_in_effect(place, tmp_path, method):
     values = config["hyperparameters"]
     assert None not in values.values() and config["set"] == {}
     assert set(METHODS[method].settable) <= values.keys()
-    assert (
-        config["recipe"]["epochs"] == 2
-        and config["mia"] == metrics.MIA_FIT
-        and config["departures"] == []
-    )
-    known = {
+    assert config["recipe"]["epochs"] == 2
+    assert config["mia"] == metrics.MIA_FIT
+    assert config["departures"] == []
+    some_of_them = {
         "finetune": {
             "epochs": 5,
             "lr": 0.02,
@@ -270,7 +240,7 @@ def test_a_record_holds_every_hyperparameter_in_effect(place, tmp_path, method):
         "ssd": {"measure": "fisher", "batch_size": 64},
         "baseline": {},
     }
-    assert known.get(method, {}).items() <= values.items()
+    assert some_of_them.get(method, {}).items() <= values.items()
 
 
 def test_a_changed_default_is_another_run(place, tmp_path, monkeypatch):
@@ -292,9 +262,8 @@ def test_a_value_equal_to_the_default_is_the_same_run(place, tmp_path):
         place, "full_class", *flags, "-set", "sigma=0.5", "eta=0.0003", "batch_size=128"
     )
     forget(place, "full_class", *flags, "-set", "sigma=0.5", "-force")
-    assert (
-        only_record(tmp_path)["config"]["set"] == {}
-    )  # a label names only what differs from the default
+    # A label names only what differs from the default.
+    assert only_record(tmp_path)["config"]["set"] == {}
 
 
 def test_a_record_says_each_classs_accuracy(place, tmp_path):
@@ -305,10 +274,9 @@ def test_a_record_says_each_classs_accuracy(place, tmp_path):
         place / "checkpoints" / "ResNet18Slim-Digits-seed0.safetensors", "ResNet18Slim", train
     )
     right = metrics.logits_of(model, test).argmax(1) == test.labels
-    wanted = {
-        str(digit): 100 * right[test.labels == digit].double().mean().item() for digit in range(10)
-    }
-    assert record["class_accuracy"] == pytest.approx(wanted)
+    for digit in range(10):
+        share = right[test.labels == digit].double().mean().item()
+        assert record["class_accuracy"][str(digit)] == pytest.approx(100 * share)
     assert record["class_accuracy"]["7"] == pytest.approx(record["scores"]["Df"])
 
 

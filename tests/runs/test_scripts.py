@@ -388,8 +388,12 @@ def test_full_disk_is_one_clear_error(place, tmp_path):
 
 def test_a_place_tried_by_a_killed_process_is_left_empty(tmp_path):
     """kill -9 in the slowest moment: fsync."""
-    killed = "from common import files; import os, signal; os.fsync = lambda _: os.kill(os.getpid(), signal.SIGKILL)"
-    code = f"{killed}; files.check_writable({str(tmp_path)!r})"
+    code = f"""
+import os, signal
+from common import files
+os.fsync = lambda _: os.kill(os.getpid(), signal.SIGKILL)
+files.check_writable({str(tmp_path)!r})
+"""
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == -signal.SIGKILL
     assert not list(tmp_path.iterdir())
 
@@ -430,7 +434,10 @@ def test_wandb_offline_holds_the_record(place, tmp_path):
 
 
 def log_records(data):
-    """The byte strings in a W&B log: a header of 7 bytes, then LevelDB's log format (blocks of 32 KiB, pieces of records)."""
+    """The byte strings in a W&B log: a header of 7 bytes, then LevelDB's log format.
+
+    That is blocks of 32 KiB with pieces of records.
+    """
     at, record = 7, b""
     while at + 7 <= len(data):
         if 32768 - at % 32768 < 7:  # what is left of a block is too short for a piece's header
@@ -462,29 +469,29 @@ def read_offline_run(path):
     return config, history, run
 
 
+WITHOUT_WANDB = f"""
+import importlib.util, sys
+sys.path.insert(0, {str(ROOT)!r})
+find_spec = importlib.util.find_spec
+importlib.util.find_spec = lambda name, *rest: None if name == "wandb" else find_spec(name, *rest)
+sys.modules["wandb"] = None
+import forget_full_class_main
+forget_full_class_main.main(sys.argv[1:])
+"""
+
+
 def test_without_wandb_everything_else_works(place, tmp_path):
-    code = (
-        f"import sys, importlib.util as u; find = u.find_spec; sys.path.insert(0, {str(ROOT)!r}); "
-        "u.find_spec = lambda name, *a: None if name == 'wandb' else find(name, *a); sys.modules['wandb'] = None; "
-        "import forget_full_class_main as m; m.main(sys.argv[1:])"
-    )
     flags = [*DIGITS, "-forget_class", "7", "-method", "baseline", "-results", str(tmp_path)]
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", code, *flags],
-        cwd=place,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    command = [sys.executable, "-W", "ignore", "-c", WITHOUT_WANDB, *flags]
+
+    def run(*more):
+        return subprocess.run(
+            [*command, *more], cwd=place, capture_output=True, text=True, timeout=300
+        )
+
+    done = run()
     assert done.returncode == 0, done.stderr
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", code, *flags, "-wandb", "online"],
-        cwd=place,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert "pip install wandb" in done.stderr
+    assert "pip install wandb" in run("-wandb", "online").stderr
 
 
 def test_own_settings_of_a_method(place, tmp_path):
@@ -541,7 +548,10 @@ def test_too_little_memory_is_one_line(place, tmp_path):
 
 
 def test_collapse_is_loud(place, tmp_path):
-    """A learning rate of 0.5 ruins the network; the original's D_r is measured, or read from the baseline's record."""
+    """A learning rate of 0.5 ruins the network.
+
+    The original's D_r is measured, or read from the baseline's record.
+    """
     flags = (*CASES["full_class"], "-results", tmp_path, "-method")
     assert "COLLAPSED: D_r" in forget(place, "full_class", *flags, "amnesiac", "-set", "lr=0.5")
     (said,) = only_record(tmp_path)["collapse"]
@@ -568,7 +578,10 @@ def test_collapse_is_loud(place, tmp_path):
     reason="the demo's networks need AVX2",
 )
 def test_ssd_forgets_the_demos_two_digits(tmp_path):
-    """The demo's own networks, digits and alpha: from at least 95 % to at most 5 %, at most 5 points lost on the rest."""
+    """The demo's networks, digits and alpha: D_f falls from 95 % or more to 5 % or less.
+
+    D_r loses at most 5 points.
+    """
     demo = (ROOT / "MAIN_run_experiments.sh").read_text()
     settings = dict(
         word.split("=")

@@ -19,9 +19,12 @@ WITHOUT = (
     "WANDB_CONFIG_DIR",
 )
 RECORD = """{
-    "task": "random", "scores": {"Df": 1.5}, "seconds": {"method": 2.0}, "forget_hash": "", "data_hash": "",
-    "commit": None, "selected": None, "collapse": [],
-    "config": {"net": "ResNet18", "dataset": "Cifar10", "method": "ssd", "forget": "0.1", "seed": 0, "protocol": "paper"},
+    "task": "random", "scores": {"Df": 1.5}, "seconds": {"method": 2.0}, "selected": None,
+    "forget_hash": "", "data_hash": "", "commit": None, "collapse": [],
+    "config": {
+        "net": "ResNet18", "dataset": "Cifar10", "method": "ssd", "forget": "0.1", "seed": 0,
+        "protocol": "paper",
+    },
 }"""
 
 
