@@ -13,7 +13,7 @@ from pathlib import Path
 
 from common.console import parser, progress, run_script
 from common.files import write_whole
-from reports import figures, style, tables
+from reports import figures, formats, style, tables
 from reports.page import check_page, page
 from reports.summary import summarise
 from runs import records
@@ -34,10 +34,10 @@ def main(argv=None):
 
     summaries = summarise(records.read_all(folder))
     chapters = tables.chapters(summaries)
-    text = tables.markdown(chapters)
+    text = formats.markdown(chapters)
     write(folder / "report.md", text)
-    write(folder / "report.tex", tables.latex(chapters))
-    write(folder / "report.csv", tables.csv(summaries))
+    write(folder / "report.tex", formats.latex(chapters))
+    write(folder / "report.csv", formats.csv(summaries))
 
     pictures = {chapter.title: [] for chapter in chapters}
     for drawing in progress(figures.drawings(summaries), "drawing figures"):

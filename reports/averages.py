@@ -8,7 +8,7 @@ import pandas as pd
 
 from reports import lookup
 from reports.frame import corruption_of
-from reports.summary import Row
+from reports.summary import Row, Sections
 
 CURVE = 4  # rows by different alphas that make a curve
 
@@ -20,7 +20,7 @@ class Average(NamedTuple):
     deviation: float
 
 
-def over_classes(sections: dict[str, list[Row]]) -> dict[str, dict[str, Average]]:
+def over_classes(sections: Sections) -> dict[str, dict[str, Average]]:
     """{label: {column: Average}} of the rows that every section has; two sections or more.
 
     Columns: those of a row's values that all of them have, and "distance" where all have one.
@@ -41,7 +41,7 @@ def _average(values):
     return Average(statistics.fmean(values), statistics.stdev(values))
 
 
-def over_shares(sections: dict[str, list[Row]]) -> pd.DataFrame:
+def over_shares(sections: Sections) -> pd.DataFrame:
     """A line for each row on corrupted data: `corruption`, `share` (known), `label`, `row`."""
     lines = []
     for row in run_rows(sections):
@@ -55,10 +55,10 @@ class Curve:
     """The rows of a method that differ in alpha only, by ascending alpha, for each forget set."""
 
     method: str
-    sections: dict  # {what is forgotten: rows}
+    sections: Sections
 
 
-def over_alphas(sections: dict[str, list[Row]]) -> list[Curve]:
+def over_alphas(sections: Sections) -> list[Curve]:
     """A Curve for each method, and each choice of its other settings, with CURVE alphas or more."""
     rows_of = {}  # {(method, its other settings): {what is forgotten: rows}}
     for forgotten, rows in sections.items():
@@ -88,7 +88,7 @@ def alpha_of(row: Row) -> float | None:
     return row.runs[0]["config"]["alpha"]
 
 
-def run_rows(sections: dict[str, list[Row]]) -> list[Row]:
+def run_rows(sections: Sections) -> list[Row]:
     """The rows of all sections that have runs."""
     rows = []
     for section in sections.values():
@@ -96,9 +96,9 @@ def run_rows(sections: dict[str, list[Row]]) -> list[Row]:
     return rows
 
 
-def labels_of(sections: dict[str, list[Row]]) -> list[str]:
+def labels_of(sections: Sections) -> list[str]:
     """The labels of the rows of all sections, once each."""
-    labels = {}
+    labels: dict[str, None] = {}
     for section in sections.values():
         labels.update({row.label: None for row in section})
     return list(labels)

@@ -18,6 +18,7 @@ from reports.style import (
     looks_of,
     panels,
 )
+from reports.summary import Sections
 from reports.texts import shown
 
 MOST_LINES = 14  # in a panel: more cannot be told apart
@@ -33,7 +34,7 @@ MEANINGS = {
 # ---- every score of every method ----
 
 
-def scores(title: str, sections: dict, note: str = "") -> Figure:
+def scores(title: str, sections: Sections, note: str = "") -> Figure:
     """A row of panels for each forget set: scores and seconds, a dot for each method.
 
     retrain's value is a dashed line.
@@ -103,7 +104,7 @@ def _draw_dot(axis, height, row, column):
 # ---- how sure a network is of D_f ----
 
 
-def entropy(title: str, sections: dict, note: str = "") -> Figure | None:
+def entropy(title: str, sections: Sections, note: str = "") -> Figure | None:
     """A panel for each method and forget set: the entropy of the outputs on D_f.
 
     Next to it stand that of the original and that of retrain. None where no record holds any.
@@ -169,7 +170,7 @@ def _draw_histogram(axis, row, label, **look):
 # ---- where a network was dampened ----
 
 
-def layers(title: str, sections: dict, note: str = "") -> Figure | None:
+def layers(title: str, sections: Sections, note: str = "") -> Figure | None:
     """A panel for each forget set: the share of every parameter tensor that was dampened.
 
     The tensors go from the input to the output. None where no record holds any.
@@ -183,7 +184,7 @@ def layers(title: str, sections: dict, note: str = "") -> Figure | None:
         return None
     drawn, not_drawn = fitted(recorded, MOST_LINES, room_for(2.2, 3.5))
     looks = looks_of(drawn)
-    height = 2.2 * len(drawn) + 1.3 + legend_height(looks, 9, 3)
+    height = 2.2 * len(drawn) + 1.3 + legend_height(list(looks), 9, 3)
     figure, axes = panels(len(drawn), 1, 9, height, sharex=True)
     for axis, (forgotten, rows) in zip(axes[:, 0], drawn.items(), strict=True):
         for row in rows:

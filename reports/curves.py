@@ -24,6 +24,7 @@ from reports.style import (
     name_between_powers,
     panels,
 )
+from reports.summary import Sections
 from reports.texts import shown
 
 MOST_LINES = 14  # in a panel: more cannot be told apart
@@ -42,33 +43,26 @@ ACCURACIES = (  # column, colour, meaning
 # ---- over the share that is known ----
 
 
-def healing(title: str, sections: dict) -> Figure:
+def healing(title: str, sections: Sections) -> Figure:
     """A row of panels for each corruption: what is healed, over the share of it that is known.
 
     The panels show healed, clean and attacked images, with a line for each method.
     """
     rows = over_shares(sections)
     corruptions = list(rows["corruption"].unique())
-    corruptions_drawn = corruptions[: room_for(2.5, 2)]
-    labels_drawn = nearest(sections, MOST_LINES)
-    looks = {}
-    for label, look in looks_of(sections).items():
-        if label in labels_drawn:
-            looks[label] = look
-    columns = [name for name in HEALED if any(name in row.values for row in run_rows(sections))]
+    drawn = corruptions[: room_for(2.5, 2)]
+    rows = rows[rows["corruption"].isin(drawn)]
+    labels = nearest(sections, MOST_LINES)
+    looks = {label: look for label, look in looks_of(sections).items() if label in labels}
+    columns = _recorded_columns(sections)
     width = 2.7 * len(columns) + 0.5
-    height = 2.5 * len(corruptions_drawn) + 0.7 + legend_height(list(looks), width, 4)
-    figure, axes = panels(
-        len(corruptions_drawn), len(columns), width, height, sharex=True, sharey=True
-    )
-    drawn = rows[rows["corruption"].isin(corruptions_drawn)]
-    shares = sorted({100 * share for share in drawn["share"]})
-    for row_axes, corruption in zip(axes, corruptions_drawn, strict=True):
-        of_corruption = drawn[drawn["corruption"] == corruption]
+    height = 2.5 * len(drawn) + 0.7 + legend_height(list(looks), width, 4)
+    figure, axes = panels(len(drawn), len(columns), width, height, sharex=True, sharey=True)
+    shares = sorted({100 * share for share in rows["share"]})
+    for row_axes, corruption in zip(axes, drawn, strict=True):
+        of_corruption = rows[rows["corruption"] == corruption]
         for axis, column in zip(row_axes, columns, strict=True):
-            for label, look in looks.items():
-                of_label = of_corruption[of_corruption["label"] == label]
-                _draw_healing(axis, of_label.sort_values("share"), column, look)
+            _draw_healing(axis, of_corruption, column, looks)
             _share_axis(axis, shares)
             axis.set_title(HEALED[column], fontsize=9)
         row_axes[0].set_ylabel(_in_words(corruption), fontsize=9)
@@ -76,34 +70,41 @@ def healing(title: str, sections: dict) -> Figure:
         axis.set_xlabel("share that is known (%)", fontsize=9)
     legend(figure, axes, looks, columns=4)
     not_drawn = drawn_only(
-        part(len(labels_drawn), len(labels_of(sections)), NEAREST),
-        part(len(corruptions_drawn), len(corruptions), "corruptions"),
+        part(len(labels), len(labels_of(sections)), NEAREST),
+        part(len(drawn), len(corruptions), "corruptions"),
     )
     headline(figure, [f"{title}. Bar: standard deviation over seeds", not_drawn])
     return figure
 
 
-def _draw_healing(axis, of_label, column, look):
-    """The line of a method; of_label: its lines of over_shares."""
-    shares, values = [], []
-    for share, row in of_label[["share", "row"]].values:
-        if column in row.values:
-            shares.append(100 * share)
-            values.append(row.values[column])
-    if not values:
-        return
-    axis.errorbar(
-        shares,
-        [value.mean for value in values],
-        yerr=[value.over_seeds or 0 for value in values],
-        color=look.colour,
-        marker=look.marker,
-        markersize=5,
-        linewidth=1.2,
-        linestyle="--" if lookup.is_reference(row.method) else "-",
-        capsize=2,
-        label=row.label,
-    )
+def _recorded_columns(sections):
+    """The columns of HEALED that some row has."""
+    recorded = set()
+    for row in run_rows(sections):
+        recorded.update(row.values)
+    return [column for column in HEALED if column in recorded]
+
+
+def _draw_healing(axis, rows, column, looks):
+    """A line for each label that has a look. rows: of one corruption, as over_shares has them."""
+    has_column = [column in row.values for row in rows["row"]]
+    by_label = dict(list(rows[has_column].sort_values("share").groupby("label")))
+    for label, look in looks.items():
+        if label not in by_label:
+            continue
+        points = list(by_label[label]["row"])
+        axis.errorbar(
+            100 * by_label[label]["share"],
+            [row.values[column].mean for row in points],
+            yerr=[row.values[column].over_seeds or 0 for row in points],
+            color=look.colour,
+            marker=look.marker,
+            markersize=5,
+            linewidth=1.2,
+            linestyle="--" if lookup.is_reference(points[0].method) else "-",
+            capsize=2,
+            label=label,
+        )
 
 
 def _share_axis(axis, shares):
@@ -124,13 +125,16 @@ def _in_words(corruption):
 # ---- over alpha ----
 
 
-def alphas(title: str, sections: dict, curves: list[Curve]) -> Figure:
+def alphas(title: str, sections: Sections, curves: list[Curve]) -> Figure:
     """A row of panels for each curve: D_f, D_r and the share selected, over alpha.
 
     sections: all rows, of which retrain and the methods that choose alpha themselves are drawn too.
     """
     drawn = curves[: room_for(2.3, 1.5)]
-    forgotten = [name for name in sections if any(name in curve.sections for curve in drawn)]
+    has_curve = set()
+    for curve in drawn:
+        has_curve.update(curve.sections)
+    forgotten = [name for name in sections if name in has_curve]
     columns = forgotten[: room_for(2.7, 0.6)]
     width = max(5.4, 2.7 * len(columns) + 0.6)
     height = 2.3 * len(drawn) + 1.5

@@ -17,6 +17,7 @@ from reports.comparisons import entropy, layers, scores
 from reports.curves import alphas, healing
 from reports.frame import Setup
 from reports.scatter import overview, trade_off
+from reports.summary import Sections, Summaries
 
 FEW_ALPHAS = 12  # rows over alpha that are drawn next to the other methods too
 
@@ -30,7 +31,7 @@ class Drawing:
     figure: Figure
 
 
-def drawings(summaries: dict) -> Iterator[Drawing]:
+def drawings(summaries: Summaries) -> Iterator[Drawing]:
     """Every figure of a report, drawn one at a time."""
     for setup, sections in summaries.items():
         words = [setup.task, setup.net, setup.dataset, setup.protocol]
@@ -56,7 +57,7 @@ def _file_word(folder):
     return f"{word}-{code}"
 
 
-def figures(setup: Setup, sections: dict) -> dict[str, Figure]:
+def figures(setup: Setup, sections: Sections) -> dict[str, Figure]:
     """{name: figure} of one setup, as far as its records hold what they show."""
     task = lookup.task(setup.task)
     title = setup.title.removesuffix(" (protocol paper)")  # the default
@@ -68,7 +69,7 @@ def figures(setup: Setup, sections: dict) -> dict[str, Figure]:
         return {"healing": healing(title, run_sections)}
     curves = over_alphas(run_sections)
     others, note = _without_curves(run_sections, curves)
-    drawn = {}
+    drawn: dict[str, Figure | None] = {}
     if curves:
         drawn["alpha"] = alphas(title, run_sections, curves)
     if all(others.values()):

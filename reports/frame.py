@@ -12,14 +12,17 @@ import pandas as pd
 
 from reports import lookup
 from reports.texts import shown
+from runs.identity import ROW
 
 SCORES = {"D_r %": "RetainTestAcc", "D_f %": "Df", "MIA %": "MIA"}  # column: name in a record
 VALUES = [*SCORES, "attack %", "seconds", "I_D s", "selected %"]  # columns with a mean in a row
 DIALS = ["b", "alpha", "lambda"]  # by which the rows of a method are sorted
-SETTINGS = (*DIALS, "importance", "numerics")  # parts of a configuration that set rows apart
-ALWAYS_COMPARED = {*SETTINGS, "data", "after", "weights"}  # the others are hyper-parameters
+ALWAYS_COMPARED = {*ROW, "data", "after", "weights"}  # the other settings are hyper-parameters
 NOT_RECORDED = "hyper-parameters"  # a setting of its own where an older record lacks them
 OLD_TOLERANCE = 1e-4  # scikit-learn's default, by which MIA was fitted before records named one
+
+# Names from users may hold bytes that are no text, which strings in Arrow's memory cannot.
+pd.options.mode.string_storage = "python"
 
 
 @dataclass(frozen=True)
@@ -45,14 +48,13 @@ class Setup:
 def of_records(records: list[dict]) -> pd.DataFrame:
     """A line per run, in the order of the tables; of runs that were done twice the newest.
 
-    Columns: `record` itself; `setup`, `forget`, `method`, `settings` and `given` (what -set gave);
-    `variant`, the number of these four but the last, and `label`; `training` and `seed`; `weights`
-    and `data`, by their hashes; VALUES and `test %`; what else the summary compares.
+    Columns: those of `_about` and `_numbers`; `settings`, pairs of a name and a text; `variant`, a
+    number, one for each setup, forget set, method and settings; and the `label`.
     """
-    lines = [_line(record) for record in sorted(records, key=_place)]
-    # As objects nothing is converted, but for the columns that say what they are.
-    runs = pd.DataFrame(lines, dtype=object)
-    runs = runs.astype(dict.fromkeys([*DIALS, *VALUES, "test %", "mia_tolerance"], float))
+    records = sorted(records, key=_place)
+    lines = [{**_about(record), **_numbers(record)} for record in records]
+    runs = pd.DataFrame(lines, dtype=object)  # as objects nothing is converted
+    runs = runs.astype(dict.fromkeys(_numbers(records[0]), float))
     runs = runs.astype(dict.fromkeys(["is_original", "is_goal", "draws_for_class"], bool))
     runs["settings"] = _settings_of(runs)
     runs["variant"] = runs.groupby(["setup", "forget", "method", "settings"], sort=False).ngroup()
@@ -62,12 +64,12 @@ def of_records(records: list[dict]) -> pd.DataFrame:
     return runs
 
 
-def _line(record):
-    config, scores, seconds = record["config"], record["scores"], record["seconds"]
-    selected = record["selected"]
-    corruption, known_share = corruption_of(record)
+def _about(record):
+    """What tells which runs belong together."""
+    config = record["config"]
     method = lookup.method(config["method"])
-    line = {
+    corruption, known_share = corruption_of(record)
+    return {
         "record": record,
         "setup": _setup_of(record),
         "forget": config["forget"],
@@ -88,18 +90,24 @@ def _line(record):
         "after": forgotten_before(record),
         "numerics": config["numerics"],
         "date": record.get("date", ""),
-        "mia_tolerance": mia_tolerance(record),
+    }
+
+
+def _numbers(record):
+    """VALUES, DIALS, and what else is compared as a number; None where a record has none."""
+    scores, seconds, selected = record["scores"], record["seconds"], record["selected"]
+    numbers = {name: scores[score] for name, score in SCORES.items()}
+    numbers |= {
         "test %": scores["TestAcc"],
         "attack %": scores.get("AttackSuccess"),
         "seconds": seconds["method"],
         "I_D s": seconds["full_importance"],
         "selected %": None if selected is None else 100 * selected,
+        "mia_tolerance": mia_tolerance(record),
     }
     for name in DIALS:
-        line[name] = config[name] or 0
-    for name, score in SCORES.items():
-        line[name] = scores[score]
-    return line
+        numbers[name] = record["config"][name] or 0
+    return numbers
 
 
 def _setup_of(record):
@@ -175,7 +183,7 @@ def _settings_of(runs):
 def _settings_in(record):
     """{name: text} of the settings that a record holds."""
     config = record["config"]
-    texts = {name: _text(config[name]) for name in SETTINGS}
+    texts = {name: _text(config.get(name)) for name in ROW}
     texts["data"] = _data_of(record)
     if earlier := forgotten_before(record):
         texts["after"] = earlier
@@ -199,8 +207,7 @@ def _labels(runs):
     One label means one setting in every section of a table, so that means over sections are means
     of the same.
     """
-    columns = ["setup", "forget", "method", "corruption", "settings", "given", "variant"]
-    variants = runs[columns].drop_duplicates("variant")
+    variants = runs.drop_duplicates("variant")
     labels = {}
     for (_, method), in_table in variants.groupby(["setup", "method"], sort=False):
         differing = _differing(in_table["settings"])
@@ -214,8 +221,8 @@ def _labels(runs):
 
 
 def _label(method, settings, named):
-    told = [f"{name} {text}" for name, text in settings if name in named]
-    return f"{method} ({', '.join(told)})" if told else method
+    parts = [f"{name} {text}" for name, text in settings if name in named]
+    return f"{method} ({', '.join(parts)})" if parts else method
 
 
 def _differing(settings):

@@ -54,7 +54,7 @@ def _usual(references, same):
 
 def _has_collapsed(run):
     record = run["record"]
-    original_d_r, goal_d_f = _known(run["D_r % of original"]), _known(run["D_f % of goal"])
+    original_d_r, goal_d_f = _or_none(run["D_r % of original"]), _or_none(run["D_f % of goal"])
     reasons = records.collapse(record["task"], record["scores"], original_d_r, goal_d_f)
     return bool(reasons or record["collapse"])
 
@@ -64,11 +64,11 @@ def _has_changed_nothing(run):
     record = run["record"]
     if "unchanged" in record:
         return bool(record["unchanged"])
-    original_d_f, goal_d_f = _known(run["D_f % of original"]), _known(run["D_f % of goal"])
+    original_d_f, goal_d_f = _or_none(run["D_f % of original"]), _or_none(run["D_f % of goal"])
     return bool(records.unchanged(run["method"], record["scores"], original_d_f, goal_d_f))
 
 
-def _known(value):
+def _or_none(value):
     return None if math.isnan(value) else value
 
 

@@ -5,6 +5,7 @@ import statistics
 
 from reports import lookup
 from reports.averages import labels_of, run_rows
+from reports.summary import Sections
 
 LARGEST = 20  # inches, of a figure's width and of its height: 3,000 pixels
 LETTER = 0.58  # of its size is a letter wide, on average
@@ -33,22 +34,23 @@ def legend_height(texts: list[str], width: float, most: int) -> float:
     return 0.2 * math.ceil(len(texts) / legend_columns(texts, width, most))
 
 
-def fitted(sections: dict, most_rows: int, most_sections: int) -> tuple[dict, str]:
+def fitted(sections: Sections, most_rows: int, most_sections: int) -> tuple[Sections, str]:
     """(the sections and rows that are drawn, a sentence on what is not).
 
     Of the rows the nearest to retrain are drawn, of the sections the first ones.
     """
     labels = nearest(sections, most_rows)
-    drawn = {}
+    drawn: Sections = {}
     for forgotten, rows in sections.items():
         drawn_rows = [row for row in rows if row.label in labels]
         if drawn_rows and len(drawn) < most_sections:
             drawn[forgotten] = drawn_rows
-    rows = part(len(labels), len(labels_of(sections)), NEAREST)
-    return drawn, drawn_only(rows, first_part(len(drawn), len(sections)))
+    part_of_rows = part(len(labels), len(labels_of(sections)), NEAREST)
+    part_of_sections = first_part(len(drawn), len(sections))
+    return drawn, drawn_only(part_of_rows, part_of_sections)
 
 
-def nearest(sections: dict, most: int) -> list[str]:
+def nearest(sections: Sections, most: int) -> list[str]:
     """The labels of at most so many rows: retrain, the baseline, then the nearest to retrain.
 
     A row's distance is its mean over the sections.
@@ -81,5 +83,5 @@ def first_part(drawn: int, total: int) -> str:
 
 def drawn_only(*counts: str) -> str:
     """The sentence on what is drawn, of what `part` and `first_part` say; empty where it is all."""
-    counts = list(filter(None, counts))
-    return f"Drawn: {'; '.join(counts)} (the tables have all)" if counts else ""
+    said = "; ".join(filter(None, counts))
+    return f"Drawn: {said} (the tables have all)" if said else ""

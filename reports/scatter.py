@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, replace
+from itertools import chain
 
 from matplotlib.figure import Figure
 from scipy.optimize import linear_sum_assignment
@@ -12,6 +13,7 @@ from reports import lookup
 from reports.averages import over_classes, run_rows
 from reports.room import NEAREST, drawn_only, first_part, fitted, nearest, part, room_for, widest
 from reports.style import GRID, forget_title, headline, look_by_family, panel_title, panels
+from reports.summary import Sections
 from reports.texts import shown
 
 MOST_NAMES = 22  # next to a panel
@@ -30,7 +32,7 @@ class Point:
     d_f_deviation: float | None = None
 
 
-def trade_off(title: str, sections: dict, note: str = "") -> Figure:
+def trade_off(title: str, sections: Sections, note: str = "") -> Figure:
     """A panel for each forget set: D_f against D_r, a named point for each method."""
     sections, not_drawn = fitted(sections, MOST_NAMES, 2 * room_for(3.6, 0.9))
     points = {}
@@ -44,7 +46,7 @@ def _point_of(row):
     return Point(row.label, row.method, d_r.mean, d_f.mean, d_r.over_seeds, d_f.over_seeds)
 
 
-def overview(title: str, sections: dict, note: str = "") -> Figure | None:
+def overview(title: str, sections: Sections, note: str = "") -> Figure | None:
     """The trade-off in one panel: means over the forget sets, of the methods that all of them have.
 
     None where there is no such method.
@@ -74,7 +76,7 @@ def _targets(title, points_of, notes):
 
     notes: the last lines of the headline.
     """
-    points = [point for of_panel in points_of.values() for point in of_panel]
+    points = list(chain.from_iterable(points_of.values()))
     columns = min(2, len(points_of))
     rows = math.ceil(len(points_of) / columns)
     width = max(4.6, 2.8 + widest([point.label for point in points], 8, 42))

@@ -12,6 +12,7 @@ from matplotlib.ticker import LogLocator, NullFormatter
 from reports import lookup
 from reports.averages import run_rows
 from reports.room import LETTER, legend_columns
+from reports.summary import Sections
 from reports.texts import shown
 
 DOTS_PER_INCH = 150
@@ -43,7 +44,7 @@ def look_by_family(method: str) -> Look:
     return OF_SSD_FAMILY if entry.family == "ssd" else OF_RIVAL
 
 
-def looks_of(sections: dict) -> dict[str, Look]:
+def looks_of(sections: Sections) -> dict[str, Look]:
     """{label: look} of the rows, retrain and baseline first; the same look in every section."""
     fixed, others = {}, {}
     for row in run_rows(sections):

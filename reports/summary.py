@@ -57,12 +57,13 @@ class Row:
     unchanged: int = 0  # runs that were to forget but left D_f within a point of the baseline's
 
 
-def summarise(found: list[dict]) -> dict[Setup, dict[str, list[Row]]]:
-    """{setup: {what is forgotten: rows}} of records.
+Sections = dict[str, list[Row]]  # {what is forgotten: rows}
+Summaries = dict[Setup, Sections]
 
-    All sections of a setup have rows of the same labels.
-    """
-    runs = frame.of_records(found)
+
+def summarise(records: list[dict]) -> Summaries:
+    """The rows of every setup. All of its sections have rows of the same labels."""
+    runs = frame.of_records(records)
     summaries = {}
     for setup, of_setup in runs.groupby("setup", sort=False):
         summaries[setup] = _sections(of_setup, lookup.task(setup.task))
@@ -128,10 +129,8 @@ def _against_goal(runs, pairs):
         return {}
     # A deterministic run is paired once, but its seconds were taken as often as it was run.
     timed = runs if runs["deterministic"].all() else pairs
-    seconds, goal_seconds = (
-        statistics.fmean(timed["seconds"]),
-        statistics.fmean(pairs["seconds of goal"]),
-    )
+    seconds = statistics.fmean(timed["seconds"])
+    goal_seconds = statistics.fmean(pairs["seconds of goal"])
     distances = pairs[list(SCORES)].abs().to_numpy()
     return {
         "pairs": len(pairs),

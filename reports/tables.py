@@ -1,15 +1,14 @@
-"""Rows into tables: a data frame of texts for each, and Markdown, LaTeX and CSV made of these."""
+"""Rows into tables: a data frame of texts for each, in sections and chapters."""
 
 from dataclasses import dataclass
 
 import pandas as pd
 
-from reports import lookup, texts
+from reports import lookup
 from reports.averages import over_classes, over_shares
-from reports.frame import SCORES, SETTINGS
-from reports.legend import LEGEND
+from reports.frame import SCORES
 from reports.provenance import command_of, made_by
-from reports.summary import Interval, Spread
+from reports.summary import Summaries
 from reports.texts import shown
 from runs.records import short
 
@@ -23,8 +22,6 @@ HEALED_NAMES = {
     "D_r - retrain's": "clean - retrain's",
     "D_f - retrain's": "healed - retrain's",
 }
-NO_SPREAD = Spread(None, None, None)
-NO_INTERVAL = Interval(None, None, None)
 
 
 @dataclass(frozen=True)
@@ -45,7 +42,7 @@ class Chapter:
     sections: list[Section]
 
 
-def chapters(summaries: dict) -> list[Chapter]:
+def chapters(summaries: Summaries) -> list[Chapter]:
     """A chapter for each setup."""
     return [_chapter(setup, sections) for setup, sections in summaries.items()]
 
@@ -210,100 +207,3 @@ def _over_shares(sections):
 
 def _percent(share):
     return f"{100 * share:g} %"
-
-
-# ---- formats ----
-
-
-def markdown(chapters: list[Chapter]) -> str:
-    """Markdown that also reads well as plain text."""
-    blocks = []
-    for chapter in chapters:
-        blocks += [f"## {texts.markdown(chapter.title)}", texts.markdown(chapter.origin)]
-        if chapter.command:
-            blocks.append(f"    {chapter.command}")
-        for section in chapter.sections:
-            blocks.append(f"### {texts.markdown(section.heading)}")
-            blocks += [_markdown_table(frame) for frame in section.frames]
-    blocks.append("\n".join(f"- **{term}**: {meaning}" for term, meaning in LEGEND.items()))
-    return "\n\n".join(blocks) + "\n"
-
-
-def _markdown_table(frame):
-    columns = []
-    for name, cells in frame.items():
-        column = [texts.markdown(text) for text in (name, *cells)]
-        width = max(map(len, column))
-        head, *body = [text.ljust(width) for text in column]
-        columns.append([head, "-" * width, *body])
-    lines = zip(*columns, strict=True)
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def latex(chapters: list[Chapter]) -> str:
-    """The same as LaTeX tables (booktabs)."""
-    blocks = ["% \\usepackage{booktabs}"]
-    for chapter in chapters:
-        blocks.append(f"% {chapter.origin}")
-        if chapter.command:
-            blocks.append(f"% {chapter.command}")
-        for section in chapter.sections:
-            caption = texts.latex(f"{chapter.title}. {section.heading}")
-            blocks += [_latex_table(frame, caption) for frame in section.frames]
-    blocks += [f"% {term}: {meaning}" for term, meaning in LEGEND.items()]
-    return "\n".join(blocks) + "\n"
-
-
-def _latex_table(frame, caption):
-    escaped = frame.map(texts.latex).rename(columns=texts.latex)
-    alignment = "l" + "r" * (len(frame.columns) - 1)
-    return escaped.to_latex(index=False, caption=caption, column_format=alignment)
-
-
-def csv(summaries: dict) -> str:
-    """All rows as one table of numbers: means, spreads and intervals in columns of their own."""
-    lines = []
-    for setup, sections in summaries.items():
-        for forgotten, rows in sections.items():
-            lines += [_csv_line(setup, forgotten, row) for row in rows]
-    # Objects, so that every number keeps all of its digits.
-    return pd.DataFrame(lines, dtype=object).to_csv(index=False, lineterminator="\n")
-
-
-def _csv_line(setup, forgotten, row):
-    config = row.runs[0]["config"] if row.runs else {"set": {}}
-    line = {
-        "task": setup.task,
-        "net": setup.net,
-        "dataset": setup.dataset,
-        "folder": setup.folder,
-        "protocol": setup.protocol,
-        "images": "validation" if setup.validation else "test",
-        "forget": forgotten,
-        "method": row.method,
-    }
-    for name in SETTINGS:
-        line[name] = config.get(name)
-    line |= {
-        "set": " ".join(f"{name}={value}" for name, value in config["set"].items()),
-        "n": len(row.runs),
-        "pairs": row.pairs,
-        "collapsed": row.collapsed,
-        "unchanged": row.unchanged,
-    }
-    for name in (*SCORES, "seconds", "I_D s", "selected %"):
-        spread = row.values.get(name, NO_SPREAD)
-        line[f"{name} mean"] = spread.mean
-        line[f"{name} std over seeds"] = spread.over_seeds
-        line[f"{name} std over trainings"] = spread.over_trainings
-    for name in SCORES:
-        interval = row.gaps.get(name, NO_INTERVAL)
-        line[f"{name} - retrain's mean"] = interval.mean
-        line[f"{name} - retrain's low"] = interval.low
-        line[f"{name} - retrain's high"] = interval.high
-    return {
-        **line,
-        "distance": row.distance,
-        "tug of war": row.tug_of_war,
-        "faster": row.speed_up,
-    }

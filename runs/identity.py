@@ -35,7 +35,6 @@ PARTS = {
     "dataset": Part(of_goal=True),
     "protocol": Part(of_goal=True),
     "departures": Part(),  # from the paper, by name: what the protocol stands for
-    "numerics": Part(of_goal=True, of_row=True),
     "train_numerics": Part(),
     "gpu": Part(),
     "validation": Part(of_goal=True, tuned=True, recorded="if given"),
@@ -55,6 +54,7 @@ PARTS = {
     "alpha": Part(of_row=True, tuned=True),
     "lambda": Part(of_row=True, tuned=True),
     "importance": Part(of_row=True),
+    "numerics": Part(of_goal=True, of_row=True),
     "hyperparameters": Part(),
     "set": Part(identifies=False, tuned=True),  # "hyperparameters" holds all that it sets
     "recipe": Part(identifies=False),  # the weights' hash stands for it
@@ -74,7 +74,8 @@ PARTS = {
     "superclasses": Part(identifies=False),
     "subclasses": Part(identifies=False),
 }
-# The parts that set rows of a table apart, and the flags that tune.py sets.
+# The parts that set rows of a table apart, in the order of report.csv, and the flags that tune.py
+# sets.
 ROW = tuple(name for name, part in PARTS.items() if part.of_row)
 TUNED = tuple(name for name, part in PARTS.items() if part.tuned)
 

@@ -1,6 +1,6 @@
 """Records made by hand, and the reports on them: for the tests of reports and of records."""
 
-from reports import tables
+from reports import formats, tables
 from reports.summary import summarise
 
 
@@ -24,7 +24,10 @@ def record(
     test=90.0,
     **config,
 ):
-    """A record with these scores, percent. full: seconds of I_D; config: more of its configuration."""
+    """A record with these scores, percent.
+
+    full: seconds of I_D. config: more of its configuration.
+    """
     entry = {
         "task": task,
         "config": {
@@ -73,7 +76,7 @@ FEW_RECORDS = [
 
 def markdown_of(records):
     """The report on records as Markdown."""
-    return tables.markdown(tables.chapters(summarise(records)))
+    return formats.markdown(tables.chapters(summarise(records)))
 
 
 def only_setup(records):
@@ -91,8 +94,11 @@ def only_rows(records):
 
 def cells_of(text):
     """The lines of Markdown tables as lists of cells."""
-    lines = [line for line in text.split("\n") if line.startswith("| ")]
-    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    rows = []
+    for line in text.split("\n"):
+        if line.startswith("| "):
+            rows.append([cell.strip() for cell in line.strip("|").split("|")])
+    return rows
 
 
 def cells_by_method(text):

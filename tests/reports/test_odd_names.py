@@ -1,4 +1,4 @@
-"""Names of classes, folders and devices break no table and no figure: they are shown as they are."""
+"""Odd names of classes, folders and devices are shown as they are: they break nothing."""
 
 import csv
 import io
@@ -9,7 +9,7 @@ from drawn import texts_of
 from handmade import record
 
 import report
-from reports import tables
+from reports import formats, tables
 from reports.figures import figures
 from reports.page import page
 from reports.summary import summarise
@@ -70,13 +70,13 @@ def chapters(summaries):
 
 
 def test_every_line_of_a_markdown_table_has_the_cells_of_its_head(chapters):
-    for block in re.findall(r"(?:^\|.*\n)+", tables.markdown(chapters), re.M):
+    for block in re.findall(r"(?:^\|.*\n)+", formats.markdown(chapters), re.M):
         counts = {len(re.findall(r"(?<!\\)\|", line)) for line in block.splitlines()}
         assert len(counts) == 1, block
 
 
 def test_markdown_headings(chapters):
-    text = tables.markdown(chapters)
+    text = formats.markdown(chapters)
     assert "\n### Forgotten: \\$x\\_\\$\n" in text
     assert "### Forgotten: a\\|b" in text
     assert "\n### Forgotten: new line tab\n" in text
@@ -93,7 +93,7 @@ def test_a_byte_that_is_no_text_is_shown_as_its_number(chapters):
 
 
 def test_latex_captions(chapters):
-    latex = tables.latex(chapters)
+    latex = formats.latex(chapters)
     assert "Forgotten: \\$x\\_\\$}" in latex
     assert "\\textbackslash{}frac\\{1\\}\\{2\\} 100\\% \\#1" in latex
     captions = [line for line in latex.splitlines() if line.startswith("\\caption")]
@@ -101,7 +101,7 @@ def test_latex_captions(chapters):
 
 
 def test_csv_keeps_the_names(summaries):
-    rows = csv.DictReader(io.StringIO(tables.csv(summaries), newline=""))
+    rows = csv.DictReader(io.StringIO(formats.csv(summaries), newline=""))
     assert {row["forget"] for row in rows} == set(ODD_NAMES)
 
 

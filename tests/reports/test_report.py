@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 import pytest
-from handmade import FEW_RECORDS
+from handmade import FEW_RECORDS, record
 from helpers import ROOT, call
 
 import report
@@ -47,19 +47,28 @@ def test_a_record_is_never_replaced_by_a_page(results):
     assert path.read_bytes() == before
 
 
-def test_a_terminal_without_our_signs_gets_the_page(results, tmp_path):
+@pytest.fixture
+def few_results(tmp_path):
+    """Records of one row."""
+    folder = tmp_path / "few"
+    for seed, d_r in ((0, 94), (1, 95)):
+        records.write(folder / f"{seed}.json", record("jit", seed, d_r, 0, 26))
+    return folder
+
+
+def test_a_terminal_without_our_signs_gets_the_page(few_results, tmp_path):
     environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
     page = tmp_path / "page.html"
-    done = call("report.py", results, "--html", page, cwd=tmp_path, env=environment)
+    done = call("report.py", few_results, "--html", page, cwd=tmp_path, env=environment)
     assert done.returncode == 0, done.stderr
     assert "94.50 ± 0.71" in page.read_text()
     assert re.search(r"94\.50 \S+ 0\.71", done.stdout)
 
 
-def test_the_page_is_written_before_anything_is_printed(results, tmp_path):
+def test_the_page_is_written_before_anything_is_printed(few_results, tmp_path):
     """A reader that has left loses nothing that was to be kept."""
     page = tmp_path / "page.html"
-    command = [sys.executable, str(ROOT / "report.py"), str(results), "--html", str(page)]
+    command = [sys.executable, str(ROOT / "report.py"), str(few_results), "--html", str(page)]
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
     with open("/dev/full", "w") as full:
         done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, env=environment)
