@@ -1,10 +1,10 @@
 """Records into tables (Markdown, LaTeX, CSV) and figures (PNG, PDF); no W&B needed.
 
-    python report.py results [--html page.html]
+    python report.py results [--html page.html] [--brief]
 
 reads every record under results/, writes report.md, report.tex, report.csv and figures next to
-them and prints the tables; --html: one self-contained page with all of it. A record that cannot be
-used is left out, with a line that says why.
+them and prints the tables; --html: one self-contained page with all of it; --brief: only one table
+for each setup is printed. A record that cannot be used is left out, with a line that says why.
 """
 
 import common.threads  # noqa: F401 (before torch)
@@ -27,6 +27,7 @@ def main(argv=None):
     flags.add_argument(
         "--html", metavar="FILE", help="one self-contained page with the tables and figures"
     )
+    flags.add_argument("--brief", action="store_true", help="print only one table for each setup")
     args = flags.parse_args(argv)
     if args.html is not None:
         check_page(args.html)
@@ -48,7 +49,7 @@ def main(argv=None):
     if args.html is not None:
         write(args.html, page(chapters, pictures))
 
-    print(text)
+    print(formats.brief(chapters) if args.brief else text)
     print(f"tables: {folder}/report.md, .tex, .csv; figures: {folder}/report-*.png, .pdf")
     if args.html is not None:
         print(f"page:   {args.html}")

@@ -27,6 +27,17 @@ def markdown(chapters: list[Chapter]) -> str:
     return "\n\n".join(blocks) + "\n"
 
 
+def brief(chapters: list[Chapter]) -> str:
+    """One table of each chapter: that over all that was forgotten, where there is one."""
+    blocks = []
+    for chapter in chapters:
+        section = chapter.sections[-1]
+        table = _markdown_table(section.frames[0])
+        blocks.append(f"{chapter.title}\n{section.heading}\n\n{table}\n")
+    blocks.append("The terms are explained in docs/glossary.md.")
+    return "\n".join(blocks)
+
+
 def _markdown_table(frame):
     columns = []
     for name, cells in frame.items():

@@ -39,6 +39,15 @@ def test_tables_figures_and_page_are_written(results, tmp_path):
         assert len(list(csv.DictReader(file))) == 6
 
 
+def test_brief_prints_one_table_for_each_setup(results, capsys):
+    report.main([str(results), "--brief"])
+    printed = capsys.readouterr().out
+    assert printed.count("| method ") == 2
+    assert "| method " in (results / "report.md").read_text()
+    assert printed.splitlines()[-1].startswith(f"tables: {results}/report.md")
+    assert len(printed.splitlines()) < 30
+
+
 def test_a_record_is_never_replaced_by_a_page(results):
     path = next(results.rglob("*.json"))
     before = path.read_bytes()

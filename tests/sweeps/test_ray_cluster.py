@@ -34,7 +34,7 @@ CLUSTER = {
     "RAY_health_check_period_ms": "500",
     "RAY_health_check_failure_threshold": "3",
 }
-AMNESIAC = ("-method", "amnesiac", "-set", "epochs=40")
+AMNESIAC = ("-method", "amnesiac", "-set", "epochs=15")
 LONG = [line_of("full_class", *DIGITS, "-forget_class", digit, *AMNESIAC) for digit in (1, 4, 5)]
 
 
