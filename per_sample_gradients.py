@@ -238,7 +238,8 @@ def _factors(model, parameters, x, losses_of, check):
     if sample_comes_first and _rules_suffice(calls, keys_of, uses):
         yield from _factors_by_rules(parameters, calls, keys_of, losses, scales)
         return
-    with sdpa_kernel(SDPBackend.MATH):  # vmap has no rule for the fused kinds of attention
+    # vmap has no rule for the fused kinds of attention. The loop computes as vmap does.
+    with sdpa_kernel(SDPBackend.MATH):
         yield from _factors_by_vmap(model, parameters, x, losses_of, len(losses), scales)
 
 
@@ -341,8 +342,11 @@ def _factors_by_rules(parameters, calls, keys_of, losses, scales):
     """Factors of all samples at once. One backward pass for each of the losses [K, B]."""
     names = {id(p): name for name, p in parameters.items()}
     layers = [layer for layer, keys in keys_of.items() if keys]
-    inputs = [calls[layer][0][0] for layer in layers]
-    outputs = [calls[layer][0][1] for layer in layers]
+    inputs, outputs = [], []
+    for layer in layers:
+        ((layer_input, output),) = calls[layer]
+        inputs.append(layer_input)
+        outputs.append(output)
     entries = sum(output.numel() for output in outputs)
     all_samples = slice(0, losses.shape[1])
     for part in _slices(len(losses), OUTPUT_GRADIENT_ENTRIES // entries):
