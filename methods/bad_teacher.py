@@ -27,12 +27,14 @@ from models import ViT
 from splits import Split
 
 
-def defaults(model, split, batch_size=None, chosen=None) -> dict:
+def defaults(
+    model: nn.Module, split: Split, batch_size: int | None = None, chosen: dict | None = None
+) -> dict:
     """The batch size that belongs to this network, whatever the task's."""
     return {"batch_size": 128 if isinstance(model, ViT) else 256}
 
 
-def check(model, split, *, retain_share: float, **_) -> None:
+def check(model: nn.Module, split: Split, *, retain_share: float, **_: object) -> None:
     """UserError where the settings cannot be."""
     if retain_share > 1:
         raise UserError(f"retain_share={retain_share:g}: a share is at most 1")

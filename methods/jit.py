@@ -40,7 +40,9 @@ SETTINGS = {
 }
 
 
-def defaults(model: nn.Module, split: Split, batch_size: int | None = None, chosen=None) -> dict:
+def defaults(
+    model: nn.Module, split: Split, batch_size: int | None = None, chosen: dict | None = None
+) -> dict:
     """sigma, eta and the batch size that belong to this network and task.
 
     batch_size: the task's; None for the released scripts'.
@@ -66,7 +68,7 @@ def check(
     batch_size: int,
     sigma: float,
     protocol: Protocol = PAPER,
-    **_,
+    **_: object,
 ) -> None:
     """UserError where there is no noise, or where BatchNorm would be trained on one image."""
     if not sigma > 0:

@@ -25,7 +25,9 @@ from methods._method import Method
 from splits import Split
 
 
-def check(model: nn.Module, split: Split, *, batch_size: int, retain_weight: float, **_) -> None:
+def check(
+    model: nn.Module, split: Split, *, batch_size: int, retain_weight: float, **_: object
+) -> None:
     """UserError where the settings cannot be, or BatchNorm cannot train on a D_f of one image."""
     if retain_weight > 1:
         raise UserError(f"retain_weight={retain_weight:g}: it lies between 0 and 1, close to 1")

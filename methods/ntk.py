@@ -24,12 +24,14 @@ from methods._method import Method
 from splits import Split
 
 
-def defaults(model, split: Split, batch_size=None, chosen=None) -> dict:
+def defaults(
+    model: nn.Module, split: Split, batch_size: int | None = None, chosen: dict | None = None
+) -> dict:
     """How many images of D are used: 100, or all where there are fewer."""
     return {"images": min(100, len(split.full))}
 
 
-def check(model: nn.Module, split: Split, *, images: int, memory: float, **_) -> None:
+def check(model: nn.Module, split: Split, *, images: int, memory: float, **_: object) -> None:
     """UserError where D has fewer images, or `memory` GB do not suffice."""
     if images < 2:
         raise UserError(

@@ -34,7 +34,9 @@ from splits import Split
 from ssd import adaptive_alpha, sorted_ratios
 
 
-def check(model, split, *, strength: float, growth: float, rho: float, **_) -> None:
+def check(
+    model: nn.Module, split: Split, *, strength: float, growth: float, rho: float, **_: object
+) -> None:
     """UserError where the settings cannot be."""
     if not (growth > 1 and strength > 0 and rho < 1):
         raise UserError(

@@ -31,7 +31,7 @@ from methods._method import Method
 from splits import Split
 
 
-def check(model, split, *, share: float, **_) -> None:
+def check(model: nn.Module, split: Split, *, share: float, **_: object) -> None:
     """UserError where the settings cannot be."""
     if not 0 < share <= 1:
         raise UserError(f"share={share:g}: it lies above 0 and is at most 1")

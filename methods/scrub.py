@@ -39,7 +39,7 @@ STUDIES: dict[str, dict] = {
 
 
 def defaults(
-    model,
+    model: nn.Module,
     split: Split,
     batch_size: int | None = None,
     chosen: dict | None = None,

@@ -33,12 +33,14 @@ from methods._method import Method
 from splits import Split
 
 
-def defaults(model, split: Split, batch_size=None, chosen=None) -> dict:
+def defaults(
+    model: nn.Module, split: Split, batch_size: int | None = None, chosen: dict | None = None
+) -> dict:
     """How many steps the noise is trained for in this task."""
     return {"noise_steps": 25 if split.forgets_whole_class else 250}
 
 
-def check(model, split: Split, **_) -> None:
+def check(model: nn.Module, split: Split, **_: object) -> None:
     """UserError where D_f is no class."""
     if split.forget_class is None:
         raise UserError(
