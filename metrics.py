@@ -228,7 +228,7 @@ def mia_of_forget_set(logits: Logits, split: Split) -> float:
     return mia(entropy(retain), entropy(logits.test), entropy(forget))
 
 
-def mia(member_entropy, nonmember_entropy, forget_entropy) -> float:
+def mia(member_entropy: Tensor, nonmember_entropy: Tensor, forget_entropy: Tensor) -> float:
     """Membership inference attack: percent of the forget set judged to have been trained on.
 
     Entropies in nats, each [N], tensors or arrays. A logistic regression (lbfgs, balanced classes)

@@ -121,7 +121,7 @@ def _check_both_parts(goes, test_goes):
         )
 
 
-def check_sub_classes(name: str, classes: Sequence[str], fine_classes: Sequence[str]):
+def check_sub_classes(name: str, classes: Sequence[str], fine_classes: Sequence[str]) -> None:
     """UserError where the data set `name` has no finer classes than its classes."""
     if list(fine_classes) == list(classes):
         raise UserError(

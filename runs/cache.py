@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Hashable
+from typing import Any
 
 from cachetools import LRUCache
 
@@ -21,7 +22,7 @@ class Cache:
         """Whether this process does many runs. It then does not wait for a run of another's."""
         return self.size > 0
 
-    def kept(self, kind: str, key: Hashable, compute: Callable):
+    def kept(self, kind: str, key: Hashable, compute: Callable[[], Any]) -> Any:
         """The value of this kind and key if it is kept; else compute(), which is then kept.
 
         key names all that the value depends on. Nobody may change the value.

@@ -31,7 +31,7 @@ def checkpoint_path(
     return Path("checkpoints") / f"{'-'.join(words)}.safetensors"
 
 
-def save(model: nn.Module, path, metadata: dict):
+def save(model: nn.Module, path: str | Path, metadata: dict) -> None:
     """Write the weights, with `metadata` as JSON in the same file.
 
     metadata: net, dataset, classes, data_hash, seed, recipe, accuracy, commit, ...
@@ -43,7 +43,7 @@ def save(model: nn.Module, path, metadata: dict):
     write_whole(path, safetensors.torch.save(tensors, texts))
 
 
-def read_metadata(path) -> dict:
+def read_metadata(path: str | Path) -> dict:
     """The dict that `save` was given; {} for a .pth state dict.
 
     UserError where there is no readable checkpoint.
@@ -65,7 +65,7 @@ def read_metadata(path) -> dict:
         ) from error
 
 
-def check_metadata(path, metadata: dict, expected: dict, hint: str = ""):
+def check_metadata(path: str | Path, metadata: dict, expected: dict, hint: str = "") -> None:
     """UserError where a checkpoint's metadata differ from the expected {name: value}.
 
     Empty metadata, those of a .pth file, say nothing.
@@ -88,7 +88,12 @@ def _brief(name, value):
 
 
 def load(
-    path, net: str, train: ImageSet, vit_init: str = "pretrained", *, pytorch_init: bool = False
+    path: str | Path,
+    net: str,
+    train: ImageSet,
+    vit_init: str = "pretrained",
+    *,
+    pytorch_init: bool = False,
 ) -> tuple[nn.Module, dict, str]:
     """The network `net` with the weights at `path`, trained on the training set `train`.
 
@@ -138,7 +143,7 @@ def weights_hash(model: nn.Module) -> str:
     return sha256(*parts)
 
 
-def fill(model: nn.Module, path):
+def fill(model: nn.Module, path: str | Path) -> None:
     """Load the weights at `path` into `model`.
 
     By name; else by order, since released checkpoints name the same tensors otherwise. By order,

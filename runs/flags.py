@@ -161,7 +161,7 @@ def _check_save(args):
 # ---- which checkpoint the flags ask for ----
 
 
-def default_checkpoint(args, train_seed: int, protocol: str) -> Path:
+def default_checkpoint(args: argparse.Namespace, train_seed: int, protocol: str) -> Path:
     """The path at which pretrain_model.py leaves the network that these flags ask for."""
     return checkpoints.checkpoint_path(
         args.net, _data_set_name(args), train_seed, protocol, _variant(args)

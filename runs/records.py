@@ -16,13 +16,13 @@ UNCHANGED = 1  # points within which D_f is as it was
 WAY_OUT = "mend or remove it, or name another folder with -results"
 
 
-def write(path, record: dict):
+def write(path: str | Path, record: dict) -> None:
     """Write a record whole, or not at all."""
     text = json.dumps(record, indent=2) + "\n"
     write_whole(path, text.encode())
 
 
-def read(path) -> dict | None:
+def read(path: str | Path) -> dict | None:
     """The record at `path`, or None where there is none. UserError where the file is no record."""
     try:
         record = json.loads(Path(path).read_text())
@@ -41,7 +41,7 @@ def read(path) -> dict | None:
     return record
 
 
-def read_all(results) -> list[dict]:
+def read_all(results: str | Path) -> list[dict]:
     """Every record under a folder, in the order of their paths. UserError where there is none.
 
     Other files are left out, with a line each that says why.

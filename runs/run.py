@@ -13,6 +13,7 @@ The scripts go through it in this order:
 import argparse
 import time
 import warnings
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import SimpleNamespace
@@ -49,7 +50,7 @@ class Run:
 
 
 @contextmanager
-def once(request: Request):
+def once(request: Request) -> Iterator[dict | None]:
     """Yields the record, where the same run was made before; else None: it is to be made here.
 
     No other process makes it meanwhile. -dry_run only looks.
@@ -168,7 +169,7 @@ def _forgotten_before(request):
 
 
 @contextmanager
-def stopwatch():
+def stopwatch() -> Iterator[SimpleNamespace]:
     """Wall seconds of what happens inside, the GPU's work included, in `.seconds`."""
     watch = SimpleNamespace(seconds=0.0)
     _synchronize()
@@ -219,7 +220,13 @@ def score_network(
 # ---- what it leaves ----
 
 
-def finish(run: Run, model: nn.Module, scores: dict, method_seconds, evaluation_seconds) -> dict:
+def finish(
+    run: Run,
+    model: nn.Module,
+    scores: dict,
+    method_seconds: float,
+    evaluation_seconds: float,
+) -> dict:
     """Keep the network where -save asks for it; write, mirror and show the record; returns it.
 
     method_seconds, evaluation_seconds: of the wall.

@@ -11,7 +11,7 @@ from runs import checkpoints, environment
 from runs.request import Request
 
 
-def is_saved(network_path, record_path) -> bool:
+def is_saved(network_path: str | Path, record_path: str | Path) -> bool:
     """Whether the file of -save holds the network of the record."""
     if not os.path.exists(network_path):
         return False
@@ -19,7 +19,7 @@ def is_saved(network_path, record_path) -> bool:
     return metadata.get("record") == os.path.abspath(record_path)
 
 
-def check(request: Request):
+def check(request: Request) -> None:
     """UserError where -save would replace a file that this very run has not made."""
     path, force = request.args.save, request.args.force
     check_writable(Path(path).absolute().parent)
@@ -29,7 +29,7 @@ def check(request: Request):
         )
 
 
-def save(request: Request, model: nn.Module, record: dict):
+def save(request: Request, model: nn.Module, record: dict) -> None:
     """Write the unlearned network. Its metadata say what it has forgotten, and how."""
     config, train = request.config, request.split.train
     before = request.network.metadata.get("forgotten", [])

@@ -22,7 +22,7 @@ from common.errors import UserError
 SERVER = "https://api.wandb.ai"
 
 
-def check(mode):
+def check(mode: str) -> None:
     """UserError where -wandb online or offline cannot work: better before the run than after it."""
     if mode in ("online", "offline") and not _installed():
         raise UserError(f"-wandb {mode} needs wandb: pip install wandb, or take -wandb disabled")
@@ -33,7 +33,7 @@ def check(mode):
         )
 
 
-def log(record, mode):
+def log(record: dict, mode: str) -> None:
     """Send one record to W&B, or keep it in a local run, as `mode` says; see above."""
     mode = _in_effect(mode)
     if mode == "disabled" or not _installed():

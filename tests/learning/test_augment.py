@@ -1,5 +1,7 @@
 """Augmentation against PIL and torchvision."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -65,7 +67,7 @@ def test_crops_are_drawn_from_the_whole_range():
     cropped = shown(x, Augmentation(crop=5, padding=2, flip=False, degrees=0))
     _, rows, columns = torch.nonzero(cropped[:, 0], as_tuple=True)
     places = set(zip(rows.tolist(), columns.tolist(), strict=True))
-    assert places == {(row, column) for row in range(5) for column in range(5)}
+    assert places == set(itertools.product(range(5), range(5)))
 
 
 def test_half_of_the_images_are_mirrored():

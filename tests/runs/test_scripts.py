@@ -83,10 +83,10 @@ def test_released_protocol_runs_and_has_a_record_of_its_own(place, tmp_path):
                 "-results",
                 tmp_path,
             )
-    found = {
-        (r["config"]["protocol"], r["config"]["method"]): r
-        for r in (json.loads(p.read_text()) for p in tmp_path.rglob("*.json"))
-    }
+    found = {}
+    for path in tmp_path.rglob("*.json"):
+        record = json.loads(path.read_text())
+        found[record["config"]["protocol"], record["config"]["method"]] = record
     assert len(found) == 8
     assert (
         found["paper", "ssd"]["scores"]["ZRF"] < 0.9 < found["released", "ssd"]["scores"]["ZRF"]
@@ -557,11 +557,12 @@ def test_collapse_is_loud(place, tmp_path):
     (said,) = only_record(tmp_path)["collapse"]
     forget(place, "full_class", *flags, "baseline")
     forget(place, "full_class", *flags, "amnesiac", "-set", "lr=0.5", "-force")
-    found = {
-        record["config"]["method"]: record
-        for record in (json.loads(path.read_text()) for path in tmp_path.rglob("*.json"))
-    }
-    assert found["amnesiac"]["collapse"] == [said] and found["baseline"]["collapse"] == []
+    found = {}
+    for path in tmp_path.rglob("*.json"):
+        record = json.loads(path.read_text())
+        found[record["config"]["method"]] = record
+    assert found["amnesiac"]["collapse"] == [said]
+    assert found["baseline"]["collapse"] == []
     forget(place, "full_class", *flags, "retrain")
     path = next(tmp_path.rglob("*retrain*.json"))
     retrained = json.loads(path.read_text())
