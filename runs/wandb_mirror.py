@@ -45,7 +45,7 @@ def log(record: dict, mode: str) -> None:
 
         run = wandb.init(
             project="selective-synaptic-dampening",
-            mode=mode,
+            mode=mode,  # type: ignore[arg-type]  # `check` has refused other words
             group=f"{record['task']}-{config['net']}-{config['dataset']}",
             name=f"{config['method']}-{config['forget']}-seed{config['seed']}",
             tags=[
