@@ -6,20 +6,7 @@ import signal
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from helpers import (  # noqa: F401 (some test files still take them from here)
-    DIGITS,
-    ENVIRONMENT,
-    GRID,
-    NET,
-    ROOT,
-    STORED,
-    assert_refused,
-    call,
-    copy_of,
-    only_record,
-    records_of,
-    write_images,
-)
+from helpers import ENVIRONMENT, GRID, NET, call, copy_of, records_of, write_images
 
 
 @pytest.fixture(autouse=True)

@@ -9,7 +9,7 @@ import venv
 import zipfile
 
 import pytest
-from conftest import ROOT
+from helpers import ROOT
 
 NOT_SOURCE = shutil.ignore_patterns(
     ".*", "__pycache__", "data", "checkpoints", "results", "published", "build", "dist"

@@ -7,7 +7,7 @@ import sys
 import pytest
 import torch
 import torch.nn.functional as F
-from conftest import ROOT
+from helpers import ROOT
 from oracles import Odd, assert_same, naive_importance, odd_batch, small_net
 from torch import nn
 

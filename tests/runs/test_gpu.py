@@ -11,8 +11,7 @@ import json
 
 import pytest
 import torch
-from conftest import DIGITS
-from helpers import settings_for
+from helpers import DIGITS, settings_for
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 

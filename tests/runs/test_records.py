@@ -4,7 +4,7 @@ import copy
 import json
 
 import pytest
-from conftest import ROOT
+from helpers import ROOT
 
 from common.errors import UserError
 from runs import records, schema

@@ -8,8 +8,7 @@ import pytest
 import safetensors
 import safetensors.torch
 import torch
-from conftest import DIGITS, assert_refused, call, only_record
-from helpers import CASES, forget
+from helpers import CASES, DIGITS, assert_refused, call, forget, only_record
 
 import datasets
 import metrics

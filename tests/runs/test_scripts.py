@@ -4,7 +4,6 @@ import copy
 import importlib
 import json
 import os
-import re
 import resource
 import shutil
 import signal
@@ -16,8 +15,19 @@ from types import SimpleNamespace
 import pytest
 import safetensors.torch
 import torch
-from conftest import DIGITS, NET, ROOT, STORED, assert_refused, call, only_record, write_images
-from helpers import CASES, QUIET, forget
+from helpers import (
+    CASES,
+    DIGITS,
+    NET,
+    QUIET,
+    ROOT,
+    STORED,
+    assert_refused,
+    call,
+    forget,
+    only_record,
+    write_images,
+)
 
 import pretrain_model
 from common.errors import UserError
@@ -571,45 +581,3 @@ def test_collapse_is_loud(place, tmp_path):
     assert "points below retrain's" in forget(
         place, "full_class", *flags, "amnesiac", "-set", "lr=0.5", "-force"
     )
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(
-    torch.backends.cpu.get_cpu_capability() not in ("AVX2", "AVX512"),
-    reason="the demo's networks need AVX2",
-)
-def test_ssd_forgets_the_demos_two_digits(tmp_path):
-    """The demo's networks, digits and alpha: D_f falls from 95 % or more to 5 % or less.
-
-    D_r loses at most 5 points.
-    """
-    demo = (ROOT / "MAIN_run_experiments.sh").read_text()
-    settings = dict(
-        word.split("=")
-        for word in re.search(r"export (OMP_NUM_THREADS=.*?) ;;", demo).group(1).split()
-    )
-    environment = {**os.environ, **settings}
-    assert call("pretrain_model.py", *DIGITS, cwd=tmp_path, env=environment).returncode == 0
-    digits = re.search(r"DEMO_DIGITS=\((.*?)\)", demo).group(1).split()
-    assert len(digits) == 2
-    for digit in digits:
-        for method in ("baseline", "ssd"):
-            done = call(
-                "forget_full_class_main.py",
-                *DIGITS,
-                "-method",
-                method,
-                "-forget_class",
-                digit,
-                *QUIET,
-                "-results",
-                tmp_path / digit / method,
-                cwd=tmp_path,
-                env=environment,
-            )
-            assert done.returncode == 0, done.stderr
-        before, after = (
-            only_record(tmp_path / digit / method)["scores"] for method in ("baseline", "ssd")
-        )
-        assert before["Df"] >= 95 and after["Df"] <= 5
-        assert after["RetainTestAcc"] >= before["RetainTestAcc"] - 5

@@ -4,8 +4,7 @@ import json
 
 import pytest
 import torch
-from conftest import DIGITS, call
-from helpers import tiny_resnet
+from helpers import DIGITS, call, tiny_resnet
 
 import datasets
 import ssd
