@@ -72,7 +72,7 @@ def over_alphas(sections: Sections) -> list[Curve]:
         long_enough = {}
         for forgotten, rows in rows_of[kind].items():
             if len(rows) >= CURVE:
-                long_enough[forgotten] = sorted(rows, key=alpha_of)
+                long_enough[forgotten] = rows  # by ascending alpha, as in every section
         if long_enough:
             curves.append(Curve(kind[0], long_enough))
     return curves

@@ -41,6 +41,16 @@ def test_a_default_that_was_given_is_the_same_row():
     assert d_r_by_label(runs) == {"finetune": 70}
 
 
+def test_the_batch_size_of_the_task_is_no_setting_of_a_method():
+    runs = [
+        record("finetune", 0, 90, 0, 20, hyperparameters={"lr": 0.1}),
+        record("finetune", 1, 50, 0, 20, hyperparameters={"lr": 0.1, "batch_size": 64}),
+        record("jit", 0, 90, 0, 20, hyperparameters={"batch_size": 64}),
+        record("jit", 0, 50, 0, 20, hyperparameters={"batch_size": 16}),
+    ]
+    assert d_r_by_label(runs) == {"finetune": 70, "jit": 90, "jit (batch_size 16)": 50}
+
+
 def test_the_eighth_digit_sets_rows_apart():
     runs = [
         record("finetune", 0, 90, 0, 1, set={"lr": 0.01}),

@@ -120,6 +120,15 @@ def test_a_deterministic_run_is_paired_with_every_retrain():
     assert baseline.speed_up == 30  # 60 s over 2 s
 
 
+def test_the_seconds_of_a_deterministic_method_are_those_of_all_its_runs():
+    runs = [
+        record("retrain", 0, 94, 0, 20, seconds=60),
+        record("ssd", 0, 90, 0, 1, seconds=2),
+        record("ssd", 1, 90, 0, 1, seconds=4),
+    ]
+    assert only_rows(runs)["ssd"].speed_up == 20
+
+
 def test_the_goal_of_corrupted_data_is_the_retrain_to_which_all_is_known():
     def run(method, share, clean, corruption="patch"):
         return record(
@@ -154,6 +163,13 @@ def test_the_original_of_a_network_that_had_forgotten_is_not_the_baseline():
     second.update(weights_hash="f" * 64, forgotten_before=[{"forget": "cat", "method": "ssd"}])
     runs = [record("baseline", 0, 95, 96, 97), record("ssd", 0, 90, 0, 20, alpha=10), second]
     assert [row.collapsed for row in only_rows(runs).values()] == [0, 0, 0]
+
+
+def test_the_original_of_another_forget_set_is_not_the_baseline():
+    """D_r is on other test images where something else is forgotten."""
+    runs = [record("baseline", 0, 95, 96, 97, forget="8"), record("jit", 0, 80, 0, 20)]
+    _, sections = only_setup(runs)
+    assert [row.collapsed for row in sections["7"]] == [0, 0]
 
 
 def test_unchanged_is_what_the_record_says():
