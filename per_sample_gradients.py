@@ -90,9 +90,9 @@ def _sum_of_powers(factor, power):
 def gradient_blocks(factor: Factor) -> Iterator[tuple[slice, slice, Tensor]]:
     """Yields (losses, samples, gradients [k, b, groups, O, I]), a part of the factor's at a time.
 
-    losses, samples: slices of the factor's own. Without input there is one block, of the
-    parameter's shape. A block is valid until the next is asked for: its memory is used again, since
-    fresh memory costs more than the product.
+    losses, samples: slices of the factor's own. Without input there is one block, [k, b, *P] with
+    the parameter's shape P. A block is valid until the next is asked for: its memory is used again,
+    since fresh memory costs more than the product.
     """
     g, a = factor.output_gradient, factor.input
     if a is None:
@@ -191,7 +191,9 @@ def factors(
     losses_of: Callable,
     check: Callable | None = None,
 ) -> Iterator[Factor]:
-    """Yields the factors of every loss's gradients in the parameters, one sample at a time.
+    """Yields Factors that together hold the gradient of every loss of every sample.
+
+    The gradients are those in the parameters. A Factor covers several samples and losses.
 
     model: in eval mode. parameters: {name: parameter of the model}; of one that no loss depends on
     there may be no factor. x: [B, ...].
@@ -222,10 +224,11 @@ def _without_bf16(model):
 
 
 def _factors(model, parameters, x, losses_of, check):
+    """Factors by the layers' rules; by torch.func.vmap where they do not suffice. x: [B, ...]."""
     with _recorded_calls(model) as calls_for_one, torch.no_grad():
         model(x[:1])
     with _recorded_calls(model) as calls:
-        logits = model(x)
+        logits = model(x)  # [B, C]
     if check is not None:
         check(logits)
     in_float16 = computes_in_float16(model, logits)

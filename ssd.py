@@ -19,8 +19,9 @@ Adaptive SSD, arXiv:2402.10098.
 
 Gradients are squared batch by batch, so importances depend on the batch size and on the order of D.
 Published values of alpha belong to batches of 64 of a set sorted by class, and for random
-forgetting to batches of 128 of a shuffled set. A D_f smaller than a batch has the noisier mean
-gradient, and so larger importances. With `per_sample=True` importances depend on neither.
+forgetting to batches of 128 of a shuffled set. A D_f smaller than a batch has a noisier mean
+gradient than a full batch, and so larger importances. With `per_sample=True` importances depend on
+neither.
 
 Networks in float16 and bfloat16 are taken as they are. Gradients are squared, summed and compared
 in float32.
@@ -139,7 +140,7 @@ def dampen(
         i_full = _comparable(full[name], p)
         i_forget = _comparable(forget[name], p)
         is_selected = i_forget > alpha * i_full
-        factor = (lam * i_full / i_forget).clamp(max=1)
+        factor = (lam * i_full / i_forget).clamp(max=1)  # 0 / 0 is NaN, but not selected
         p.copy_(torch.where(is_selected, factor * p, p))
         counts[name] = is_selected.sum()
     torch.clear_autocast_cache()  # of the weights as they were
@@ -183,7 +184,7 @@ def sorted_ratios(full: Importances, forget: Importances) -> Tensor:
     ratios = torch.cat(parts) if parts else torch.zeros(0)
     ratios = ratios[torch.isfinite(ratios)].sort().values
     if len(ratios) == 0:
-        reason = "the importances are zero, and the model or its data broken"
+        reason = "the importances are zero everywhere; the model or its data may be broken"
         raise ValueError(f"no parameter has a finite I_Df / I_D; {reason}")
     return ratios
 

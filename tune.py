@@ -146,7 +146,7 @@ def _refuse_flags(words, also):
     for flag in sorted(REFUSED.keys() & (given | given_also)):
         raise UserError(f"{flag} is not for tune.py: {REFUSED[flag]}")
     for flag in sorted(OUR_FLAGS & (given | given_also)):
-        raise UserError(f"{flag} is not for tune.py, which sets it itself; omit it")
+        raise UserError(f"{flag} is not for tune.py; omit it")
     for flag in sorted({"-net", "-method"} & given_also):
         raise UserError(
             f"{flag} is not for --also, which names a further forget set; omit it there"

@@ -105,7 +105,7 @@ def one_class(setting):
 
 
 def five_classes(setting):
-    """The same for five classes."""
+    """Baseline and SSD for five classes as whole runs."""
     return _runs(setting, classes=5, methods=("baseline", "ssd"))
 
 

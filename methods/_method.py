@@ -21,8 +21,9 @@ class Method:
     makes a new one. It does not evaluate, log, time, seed or parse. Its signature says what it is
     given:
 
-    - A parameter with a number or a word as default is a hyper-parameter: -set changes it.
-      `Literal[...]` lists the words; `float | None` stands for a value that `defaults` resolves.
+    - A parameter with a number as default, or of type `Literal[...]`, is a hyper-parameter: -set
+      changes it. `Literal` lists its words; `float | None` stands for a value that `defaults`
+      resolves. A `str` default (measure) is recorded and fixed.
     - A parameter named alpha, lam, batch_size, recipe, protocol, untrained, per_sample,
       full_importance or notes is given by the run. batch_size may have a default of its own.
 

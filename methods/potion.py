@@ -61,27 +61,30 @@ def unlearn(
     """Dampen further and further, always the original, until D_f's labels are forgotten; in place.
 
     Both importances are computed once, and their ratios sorted once. notes["search"]: how many
-    networks were tried, and at which strength s it ended; the others are Adaptive SSD's.
+    networks were tried, and at which strength s it ended; the others are Adaptive SSD's. Warns if
+    `steps` do not suffice; the last network is kept.
     """
     check(model, split, strength=strength, growth=growth, rho=rho)
-    rest = importance(model, split.retain, "I_R", batch_size, measure, per_sample)
-    known = importance(model, split.forget, "I_Sf", batch_size, measure, per_sample)
-    ratios = sorted_ratios(rest, known)
-    share_known = len(split.forget) / len(split.full)
+    retain = importance(model, split.retain, "I_R", batch_size, measure, per_sample)
+    forget = importance(model, split.forget, "I_Sf", batch_size, measure, per_sample)
+    ratios = sorted_ratios(retain, forget)
+    share_forgotten = len(split.forget) / len(split.full)
 
     original = copy.deepcopy(model.state_dict())
-    goal = rho * count_right(model, split.forget, batch_size)
+    most_right = rho * count_right(model, split.forget, batch_size)
     notes = {} if notes is None else notes
     for step in progress(range(1, steps + 1), "Potion"):
         model.load_state_dict(original)
-        alpha = adaptive_alpha(ratios, share_known, strength)
+        alpha = adaptive_alpha(ratios, share_forgotten, strength)
         notes["adaptive_alpha"] = alpha
-        dampened(model, rest, known, alpha, 1, notes)
+        dampened(model, retain, forget, alpha, 1, notes)
         notes["search"] = {"steps": step, "strength": strength}
-        if count_right(model, split.forget, batch_size) <= goal:
+        if count_right(model, split.forget, batch_size) <= most_right:
             return model.eval()
         strength *= growth
-    message = f"potion: in {steps} steps more than {goal:g} images of D_f still bear their labels"
+    message = (
+        f"potion: in {steps} steps more than {most_right:g} images of D_f still bear their labels"
+    )
     warnings.warn(message, stacklevel=2)
     return model.eval()
 

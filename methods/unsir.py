@@ -81,9 +81,10 @@ def unlearn(
     if noise_steps is None:
         noise_steps = defaults(model, split)["noise_steps"]
 
-    model.train(protocol.unsir_uses_three_noises)
-    size = batches(split.retain, model, 1).size
-    shape = (noise_images, 3, size, size)
+    in_train_mode = protocol.unsir_uses_three_noises  # the released code does both
+    model.train(in_train_mode)
+    pixels = batches(split.retain, model, 1).size
+    shape = (noise_images, 3, pixels, pixels)
     label = split.forget_class
     assert label is not None
     keeps_gradients = protocol.unsir_keeps_noise_gradients
@@ -127,10 +128,10 @@ def noise_against(
     optimizer = adam_of([noise], lr)
     model.zero_grad()
     for _ in range(steps):
-        size = noise.square().sum((1, 2, 3)).mean()
-        loss = -F.cross_entropy(model(noise), labels) + weight * size
+        squared_norm = noise.square().sum((1, 2, 3)).mean()
+        loss = -F.cross_entropy(model(noise), labels) + weight * squared_norm
         if keeps_gradients:
-            optimizer.zero_grad()
+            optimizer.zero_grad()  # only the noise's gradient; the network's add up
             loss.backward()
         else:
             (noise.grad,) = torch.autograd.grad(loss, [noise])
@@ -162,10 +163,10 @@ def impair(
 
     uses_gradients: what the noise's steps have left in the model is added to the first step's.
     """
-    # Images after those of D_r stand for noise, so that it is shuffled among them. All are copies
-    # of D_r's first image; the loss puts noise in their place.
-    marks = retain.take(torch.zeros(repeats * len(noise), dtype=torch.int64))
-    marks = replace(marks, labels=torch.full_like(marks.labels, label))
+    # Placeholders with positions after D_r's are shuffled among D_r; `loss` replaces them by noise.
+    placeholders = retain.take(torch.zeros(repeats * len(noise), dtype=torch.int64))
+    labels = torch.full_like(placeholders.labels, label)
+    placeholders = replace(placeholders, labels=labels)
 
     def loss(model, x, y, index):
         number = index - len(retain)  # [B]; negative: an image of D_r
@@ -173,7 +174,7 @@ def impair(
         x = torch.where(is_noise, noise[number % len(noise)], x)
         return F.cross_entropy(model(x), y)
 
-    data = batches(joined(retain, marks), model, batch_size, shuffle=True)
+    data = batches(joined(retain, placeholders), model, batch_size, shuffle=True)
     optimizer = adam(model, lr)
     return fit(model, data, optimizer, 1, loss=loss, title="impair", uses_gradients=uses_gradients)
 

@@ -21,9 +21,11 @@ class Part:
     """A part of a run's configuration, mostly a flag, and what another value of it means."""
 
     identifies: bool = True  # another run, with a record of its own
-    of_goal: bool = False  # another goal: a run and the retrain that is its goal share this part
+    # Another goal: a run and the retrain that is its goal share this part. What is forgotten and
+    # the places are shared too; goal_of adds them.
+    of_goal: bool = False
     of_row: bool = False  # another row of a table
-    tuned: bool = False  # nothing: tune.py sets it, and the user may not
+    tuned: bool = False  # nothing that a user of tune.py may set: it does, or has no use for it
     recorded: str = "always"  # or "if given", or "never"
 
 

@@ -23,14 +23,14 @@ from splits import Split
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Request:
-    """A run that is asked for. It knows where its record lies; nothing is computed yet."""
+    """A run that is asked for. It knows where its record lies; nothing is forgotten yet."""
 
     args: argparse.Namespace
     cache: Cache
     split: Split
     network: Network  # that the run starts from
     recipe: dict  # by which that network was trained
-    hyperparameters: dict  # {name: value} of the method's, in effect
+    values: dict  # {name: value} of the method's hyper-parameters in effect
     config: dict  # of the record
     hashes: dict  # of the weights and the data
 
@@ -48,7 +48,10 @@ class Request:
         return record_path(self.config, self.hashes)
 
     def path_by(self, name: str) -> Path:
-        """Where the record of the same run by another method lies, one without alpha and lambda."""
+        """Where the record of the same run by the method `name` lies.
+
+        That method takes no alpha and no lambda: the original, or retrain.
+        """
         method = METHODS[name]
         values = method.values_in_effect({}, self.network.model, self.split, self.args.b)
         config = {
@@ -84,7 +87,7 @@ def ask(
         split=split,
         network=network,
         recipe=learned_by,
-        hyperparameters=values,
+        values=values,
         config=_configuration(args, split, network, learned_by, values, ALPHA, LAMBDA),
         hashes={
             "weights_hash": network.weights_hash,
@@ -117,7 +120,7 @@ def _configuration(args, split, network, learned_by, values, ALPHA, LAMBDA):
 
 
 def _dial_if_taken(args, flag, table, taken):
-    """alpha or lambda where the method takes it; else None, with a word if the flag was given."""
+    """alpha or lambda where the method takes it; else None, and says so if the flag was given."""
     if taken:
         return dial(args, flag, table)
     if getattr(args, flag) is not None:
@@ -145,7 +148,7 @@ def dial(args: argparse.Namespace, flag: str, table: dict) -> float:
 
 
 def _check_zrf(args, model, split):
-    """UserError where ZRF as released, by each batch's own statistics, meets a single image."""
+    """UserError where released ZRF would meet a batch of one image: it uses batch statistics."""
     if not scoring(args.method, PROTOCOLS[args.protocol])["untrained_in_train_mode"]:
         return
     forget_test = batches(split.forget_test, model, args.b)

@@ -2,7 +2,7 @@
 
 The scripts go through it in this order:
 
-    request = ask(...)                  the configuration, the hashes, the record's path
+    request = ask(...)                  runs/request.py: the configuration, the record's path
     with once(request) as record:       the record, where the same run was made before
         run = load(request)             the network and the method's settings
         model = METHODS[...].unlearn    the script's own lines
@@ -40,7 +40,7 @@ class Run:
     request: Request
     split: Split
     model: nn.Module  # a copy of the trained network, which the method may change
-    untrained: nn.Module  # a network that has learned nothing, for ZRF
+    untrained: nn.Module  # a network that has learned nothing: for ZRF and for bad teacher
     settings: dict  # the method's keyword arguments
     notes: dict  # what the method and the scores leave for the record
     full_importance_seconds: float | None  # None: the method takes no I_D from the store
@@ -67,7 +67,7 @@ def once(request: Request) -> Iterator[dict | None]:
 
 
 def _look(request):
-    """The record of an earlier run; None where -force or a missing network asks for another."""
+    """The record of this run; None if there is none, with -force, or if -save's file is missing."""
     args, path = request.args, request.path
     record = None if args.force else records.read(path)
     if record is None:
@@ -116,10 +116,10 @@ def _settings(request, model, untrained, notes):
         "per_sample": args.importance == "sample",
         "protocol": request.protocol,
         "recipe": request.recipe,
-        **request.hyperparameters,
+        **request.values,
     }
     settings = {name: value for name, value in offers.items() if method.takes(name)}
-    if method.measure is None or request.hyperparameters.get("denominator", "D") != "D":
+    if method.measure is None or request.values.get("denominator", "D") != "D":
         return settings, None
     settings["full_importance"], seconds = inputs.full_importance(
         args, model, request.network.weights_hash, request.split, method, request.cache
@@ -229,7 +229,7 @@ def finish(
 ) -> dict:
     """Keep the network where -save asks for it; write, mirror and show the record; returns it.
 
-    method_seconds, evaluation_seconds: of the wall.
+    method_seconds, evaluation_seconds: by the wall clock.
     """
     request = run.request
     config = dict(request.config)
@@ -271,7 +271,7 @@ def finish(
 
 
 def _original_scores(request):
-    """{"d_r", "d_f"} of the network before it forgets, in percent; None of the original itself.
+    """{"d_r", "d_f"} of the network before it forgets, in percent; both None for the original.
 
     Those of its record, where it was run; else they are measured.
     """

@@ -20,7 +20,9 @@ STUCK = 30  # seconds without a worker, after which the sweep says so
 
 
 def sweep(lines: Sequence[Line | Mistake], places, retries: int) -> int:
-    """Do what the lines say; returns how many of them have failed.
+    """Do what the lines say; returns the number of failures, 0 if all went well.
+
+    Each failed run counts, and each kind of mistake in the lines.
 
     places: where workers can be (local.Processes, ray_cluster.Cluster). retries: how often a run
     is tried again whose process broke. UserError where no line can run.
@@ -142,7 +144,7 @@ class Sweep:
         return ", ".join(parts)
 
     def say_if_stuck(self):
-        """Once, where for half a minute no worker has found a place to start."""
+        """Warn once per stall, where for half a minute no worker has found a place to start."""
         if self.workers.idle or self.workers.busy:
             self.stuck_since = time.monotonic()
         elif time.monotonic() - self.stuck_since > STUCK:

@@ -21,7 +21,7 @@ USUAL_WAY_OUT = "name another folder with --out, on a local disk if this is a ne
 
 
 def resumed(path: Path) -> optuna.Study:
-    """The study in that file, as far as it is; a trial that was killed comes first again."""
+    """The study kept in `path`, or a new one. Trials that were killed are queued again."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(
         storage=f"sqlite:///{path}", study_name=path.stem, load_if_exists=True
