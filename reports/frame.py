@@ -14,8 +14,12 @@ from reports import lookup
 from reports.texts import shown
 from runs.identity import ROW
 
-SCORES = {"D_r %": "RetainTestAcc", "D_f %": "Df", "MIA %": "MIA"}  # column: name in a record
-VALUES = [*SCORES, "attack %", "seconds", "I_D s", "selected %"]  # columns with a mean in a row
+# {column: name in a record} of the scores whose distance to retrain counts, and of those that only
+# have a column, where some record holds them.
+SCORES = {"D_r %": "RetainTestAcc", "D_f %": "Df", "MIA %": "MIA"}
+MORE_SCORES = {"attack %": "AttackSuccess"}
+# Columns of which a row has the mean.
+VALUES = [*SCORES, *MORE_SCORES, "seconds", "I_D s", "selected %"]
 DIALS = ["b", "alpha", "lambda"]  # by which the rows of a method are sorted
 ALWAYS_COMPARED = {*ROW, "data", "after", "weights"}  # the other settings are hyper-parameters
 NOT_RECORDED = "hyper-parameters"  # a setting of its own where an older record lacks them
@@ -96,15 +100,15 @@ def _about(record):
 def _numbers(record):
     """VALUES, DIALS, and what else is compared as a number; None where a record has none."""
     scores, seconds, selected = record["scores"], record["seconds"], record["selected"]
-    numbers = {name: scores[score] for name, score in SCORES.items()}
-    numbers |= {
+    numbers = {
         "test %": scores["TestAcc"],
-        "attack %": scores.get("AttackSuccess"),
         "seconds": seconds["method"],
         "I_D s": seconds["full_importance"],
         "selected %": None if selected is None else 100 * selected,
         "mia_tolerance": mia_tolerance(record),
     }
+    for name, score in {**SCORES, **MORE_SCORES}.items():
+        numbers[name] = scores.get(score)
     for name in DIALS:
         numbers[name] = record["config"][name] or 0
     return numbers

@@ -6,14 +6,14 @@ import pandas as pd
 
 from reports import lookup
 from reports.averages import over_classes, over_shares
-from reports.frame import SCORES
+from reports.frame import MORE_SCORES, SCORES
 from reports.provenance import command_of, made_by
 from reports.summary import Summaries
 from reports.texts import shown
 from runs.records import short
 
-COLUMNS = ["method", *SCORES, "attack %", "distance", "ToW", "seconds", "faster", "I_D s"]
-COLUMNS += ["selected %", "n", "verdict"]
+COLUMNS = ["method", *SCORES, *MORE_SCORES, "distance", "ToW", "seconds", "faster"]
+COLUMNS += ["I_D s", "selected %", "n", "verdict"]
 MISSING = "missing"  # in place of the scores of what was not run
 # What the scores are called where corrupted data are healed.
 HEALED_NAMES = {
@@ -69,9 +69,8 @@ def _frames(rows, task):
     """The table of a section and, where there are retrains, that of the differences to them."""
     most_runs = max(len(row.runs) for row in rows)
     frame = _frame([_cells(row, most_runs) for row in rows], COLUMNS)
-    if not frame["attack %"].any():
-        frame = frame.drop(columns="attack %")
-    frames = [frame]
+    empty = [name for name in MORE_SCORES if not frame[name].any()]
+    frames = [frame.drop(columns=empty)]
     gaps = [_gap_cells(row) for row in rows if _has_goal(row)]
     if gaps:
         frames.append(_frame(gaps))
@@ -97,8 +96,9 @@ def _cells(row, most_runs):
     cells = {"method": shown(row.label), "n": _count(row, most_runs), "verdict": _verdict(row)}
     for name in SCORES:
         cells[name] = _score(row.values[name], row.deterministic)
-    if "attack %" in row.values:
-        cells["attack %"] = _briefly(row.values["attack %"])
+    for name in MORE_SCORES:
+        if name in row.values:
+            cells[name] = _briefly(row.values[name])
     if _has_goal(row):
         cells["distance"] = f"{row.distance:.2f}"
         cells["ToW"] = f"{row.tug_of_war:.3f}"

@@ -198,6 +198,14 @@ def test_corrupted_data_by_hand():
     assert potion["n"] == "2"  # not deterministic: the seed draws which images are known
 
 
+def test_a_score_that_some_records_lack_has_a_column():
+    run = record("potion", 0, 95, 0, 9)
+    run["scores"]["AttackSuccess"] = 5
+    cells = cells_by_method(markdown_of([record("retrain", 0, 95, 0, 9), run]))
+    assert cells["potion"]["attack %"] == "5.0"
+    assert cells["retrain"]["attack %"] == ""
+
+
 def test_what_is_healed_over_the_known_share_by_hand():
     text = markdown_of(CORRUPTED)
     heading = "### Corrupted: 50 patch. Healed % (clean %), over the share of it that is known"
