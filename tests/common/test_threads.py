@@ -64,4 +64,5 @@ def test_ctrl_c_while_torch_is_loaded_shows_no_traceback(script, delay, tmp_path
     process.send_signal(signal.SIGINT)
     _, told = process.communicate(timeout=120)
     assert "Traceback" not in told
-    assert process.returncode in (2, 130)  # 2: it was faster, and had refused its flags
+    # 2: it was faster, and had refused its flags. -SIGINT: Python was ending after that.
+    assert process.returncode in (2, 130, -signal.SIGINT)

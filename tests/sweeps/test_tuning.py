@@ -198,15 +198,15 @@ def test_the_flags_of_a_trial():
     [
         (["pretrain_model.py", *DIGITS, "-method", "ssd"], ["forget_full_class_main.py"]),
         (["forget_full_class_main.py", *DIGITS, "-forget_class", "7"], ["-method"]),
-        ([*LINE, "-alpha", "3"], ["-alpha", "sets it itself"]),
+        ([*LINE, "-alpha", "3"], ["-alpha", "is not for tune.py"]),
         ([*LINE, "-save", "a.safetensors"], ["-save", "every trial would write over"]),
         (
             [*LINE, "--also", "-forget_class 3 -save=a.safetensors"],
             ["-save", "every trial would write over"],
         ),
-        ([*LINE, "--also", "-set epochs=3"], ["-set", "sets it itself"]),
+        ([*LINE, "--also", "-set epochs=3"], ["-set", "is not for tune.py"]),
         ([*LINE, "-nonsense"], ["-nonsense"]),
-        ([*LINE, "-set", "epochs=1"], ["-set", "sets it itself"]),
+        ([*LINE, "-set", "epochs=1"], ["-set", "is not for tune.py"]),
         ([*LINE, "--range", "alpha=nan,2"], ["LOW < HIGH"]),
         ([*LINE, "-weight_path", "nowhere.safetensors"], ["no checkpoint at nowhere.safetensors"]),
         ([*LINE, "--range", "beta=1,2"], ["NAME=LOW,HIGH", "alpha, lam"]),
