@@ -1,5 +1,7 @@
 """What a terminal sees: flags, progress bars, warnings in one line, how a script ends."""
 
+from common.threads import raise_interrupts
+
 import argparse
 import os
 import signal
@@ -89,6 +91,7 @@ def run_script(main: Callable):
 
     What the user can mend ends it with one line and exit code 2, Ctrl-C with exit code 130.
     """
+    raise_interrupts()
     plain_warnings()
     printable()
     try:
@@ -115,6 +118,7 @@ def run_script(main: Callable):
 
 
 def _end(reason):
-    """End the script with one line and exit code 2."""
+    """End the script with one line and exit code 2, also if Ctrl-C comes while Python ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     print(f"error: {' '.join(reason.split())}", file=sys.stderr)
     sys.exit(2)
