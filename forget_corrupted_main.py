@@ -15,7 +15,7 @@ Df is here the accuracy on the true labels, so it is to rise:
 - label: of the corrupted training images.
 The goal is retrain with -known_share 1: its training set is truly clean.
 
-To see it on a CPU in seconds, take the digits (pre-train first, half a minute):
+To see it on a CPU in seconds, take the digits (pre-train first):
 
     python pretrain_model.py -net ResNet18Slim -dataset Digits -corruption patch -corrupt_count 50
     python forget_corrupted_main.py -net ResNet18Slim -dataset Digits -corruption patch \\

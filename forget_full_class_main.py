@@ -5,7 +5,7 @@
 
 needs the checkpoint that pretrain_model.py leaves. It writes one record under results/full_class/.
 
-To see it on a CPU in seconds, take the digits (pre-train first, half a minute):
+To see it on a CPU in seconds, take the digits (pre-train first):
 
     python pretrain_model.py -net ResNet18Slim -dataset Digits
     python forget_full_class_main.py -net ResNet18Slim -dataset Digits -method ssd -forget_class 0

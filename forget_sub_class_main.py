@@ -5,7 +5,7 @@
 
 needs the checkpoint that pretrain_model.py leaves. It writes one record under results/sub_class/.
 
-To see it on a CPU in seconds, take the digits by their shapes (pre-train first, half a minute):
+To see it on a CPU in seconds, take the digits by their shapes (pre-train first):
 
     python pretrain_model.py -net ResNet18Slim -dataset DigitShapes
     python forget_sub_class_main.py -net ResNet18Slim -dataset DigitShapes -method ssd \\

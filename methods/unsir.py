@@ -89,8 +89,7 @@ def unlearn(
     assert label is not None
     keeps_gradients = protocol.unsir_keeps_noise_gradients
     noise = noise_against(model, label, shape, noise_steps, noise_lr, noise_weight, keeps_gradients)
-    if protocol.unsir_uses_three_noises:
-        noise = noise[:3]
+    noise = noise[:3] if protocol.unsir_uses_three_noises else noise
 
     classes = split.retain.labels if split.forgets_whole_class else split.retain.fine_labels
     retain = split.retain.take(some_of_each(classes, per_class))

@@ -47,7 +47,7 @@ def _beside(runs, references, same, name):
 
 
 def _usual(references, same):
-    """Of references that agree in the columns `same` those with the most usual settings."""
+    """The references with the most usual settings, among those with equal columns `same`."""
     most_usual = references.groupby(same)["unusual"].transform("min")
     return references[references["unusual"] == most_usual]
 

@@ -192,7 +192,7 @@ def _unreadable(path, reason):
 
 
 def _renamed(state, expected, path):
-    """The tensors of `state`, in their order, by the names in `expected`."""
+    """The tensors of `state` under the names in `expected`, matched by their order."""
     for name, wanted in zip(state, expected, strict=True):
         if name.split(".")[-1] != wanted.split(".")[-1]:
             raise UserError(
