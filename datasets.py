@@ -2,7 +2,7 @@
 
 import pickle
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,8 @@ from learning.folders import class_folders, largest_side, read_folder
 from learning.images import ImageSet, image_set
 from learning.protocol import PAPER, Protocol
 
-CIFAR_AUGMENTATION = Augmentation(crop=32, padding=4, flip=True, degrees=15)
+CIFAR_SIDE = 32  # pixels
+CIFAR_AUGMENTATION = Augmentation(crop=CIFAR_SIDE, padding=4, flip=True, degrees=15)
 # A mirrored digit is another digit.
 DIGITS_AUGMENTATION = Augmentation(crop=8, padding=1, flip=False, degrees=10)
 DIGIT_NAMES = [str(digit) for digit in range(10)]
@@ -107,14 +108,32 @@ def _all_digits():
 # ---- CIFAR ----
 
 
+@dataclass(frozen=True, eq=False, kw_only=True)
+class CifarPart:
+    """The training part or the test part of CIFAR-10 or CIFAR-100."""
+
+    pixels: Tensor  # [N, 3, 32, 32] uint8
+    labels: list[int]  # N; of CIFAR-100 the fine ones
+    classes: Sequence[str]
+    coarse_labels: list[int] | None = None  # N; of CIFAR-100 only
+    coarse_classes: Sequence[str] | None = None
+    source: str = "archive"  # or "folders"
+
+
 def cifar10(data: Path, size: int, protocol: Protocol) -> tuple[ImageSet, ImageSet]:
-    """CIFAR-10: 50,000 and 10,000 images of 32x32 pixels in ten classes."""
+    """CIFAR-10: 50,000 and 10,000 images of 32x32 pixels in ten classes.
+
+    From DIR/cifar10/train/<class>/ and DIR/cifar10/test/<class>/ where the archive is missing.
+    """
     train, test = _cifar_parts("CIFAR10", data)
     return _cifar_set("Cifar10", train), _cifar_set("Cifar10", test)
 
 
 def cifar100(data: Path, size: int, protocol: Protocol) -> tuple[ImageSet, ImageSet]:
-    """CIFAR-100: 50,000 and 10,000 images of 32x32 pixels in a hundred classes."""
+    """CIFAR-100: 50,000 and 10,000 images of 32x32 pixels in a hundred classes.
+
+    From DIR/cifar100/train/<class>/ and DIR/cifar100/test/<class>/ where the archive is missing.
+    """
     train, test = _cifar_parts("CIFAR100", data)
     return _cifar_set("Cifar100", train), _cifar_set("Cifar100", test)
 
@@ -122,53 +141,102 @@ def cifar100(data: Path, size: int, protocol: Protocol) -> tuple[ImageSet, Image
 def cifar20(data: Path, size: int, protocol: Protocol) -> tuple[ImageSet, ImageSet]:
     """CIFAR-100's images under their 20 coarse labels, the 100 as fine labels."""
     train, test = _cifar_parts("CIFAR100", data)
-    archive = data / train.base_folder
-    return _cifar20_set(train, archive / "train"), _cifar20_set(test, archive / "test")
+    return _cifar20_set(train), _cifar20_set(test)
+
+
+def _cifar_set(name, part):
+    images = image_set(name, part.pixels, part.labels, part.classes, CIFAR_AUGMENTATION)
+    return replace(images, source=part.source)
+
+
+def _cifar20_set(part):
+    images = image_set(
+        "Cifar20",
+        part.pixels,
+        part.coarse_labels,
+        part.coarse_classes,
+        CIFAR_AUGMENTATION,
+        fine_labels=part.labels,
+        fine_classes=part.classes,
+    )
+    return replace(images, source=part.source)
 
 
 def _cifar_parts(kind, data):
-    """torchvision's training part and test part of CIFAR10 or CIFAR100."""
+    """(training part, test part) of "CIFAR10" or "CIFAR100".
+
+    They come from the official archive, which is fetched where it is missing; or from a copy as
+    folders of images, where only that is there.
+    """
     import torchvision.datasets
 
     archive = getattr(torchvision.datasets, kind)
+    copy = data / kind.lower()
+    has_archive = (data / archive.base_folder).is_dir() or (data / archive.filename).is_file()
+    if not has_archive and (copy / "train").is_dir():
+        return _from_folders(kind, copy / "train"), _from_folders(kind, copy / "test")
     try:
         train = archive(data, train=True, download=True)
         test = archive(data, train=False, download=True)
     except (OSError, RuntimeError) as error:
         raise UserError(
             f"{kind} is not in {data} and could not be fetched ({error}); download {archive.url} "
-            f"(md5 {archive.tgz_md5}) on a machine with a network and put it into {data}"
+            f"(md5 {archive.tgz_md5}) on a machine with a network and put it into {data}, "
+            f"or put its images into {copy}/train/<class>/ and {copy}/test/<class>/"
         ) from error
-    return train, test
+    folder = data / archive.base_folder
+    return _from_archive(train, folder / "train"), _from_archive(test, folder / "test")
 
 
-def _cifar_pixels(part):
-    """torchvision's [N, 32, 32, 3] as [N, 3, 32, 32]."""
-    return torch.from_numpy(part.data).permute(0, 3, 1, 2).contiguous()
-
-
-def _cifar_set(name, part):
-    return image_set(name, _cifar_pixels(part), part.targets, part.classes, CIFAR_AUGMENTATION)
-
-
-def _cifar20_set(part, file):
+def _from_archive(part, file):
     """part: torchvision's, which has only the fine labels. file: the archive's, which has both."""
-    # torchvision has checked the archive's md5.
-    coarse_labels = pickle.loads(file.read_bytes(), encoding="latin1")["coarse_labels"]
-    meta = pickle.loads(file.with_name("meta").read_bytes(), encoding="latin1")
-    for fine_label, coarse_label in zip(part.targets, coarse_labels, strict=True):
-        if fine_label not in CIFAR20_COARSE[coarse_label]:
-            raise UserError(
-                f"the coarse labels in {file} are not the published ones; fetch the archive again"
-            )
-    return image_set(
-        "Cifar20",
-        _cifar_pixels(part),
-        coarse_labels,
-        meta["coarse_label_names"],
-        CIFAR_AUGMENTATION,
-        fine_labels=part.targets,
-        fine_classes=part.classes,
+    pixels = torch.from_numpy(part.data).permute(0, 3, 1, 2).contiguous()  # from [N, 32, 32, 3]
+    coarse_labels, coarse_classes = None, None
+    if len(part.classes) == len(CIFAR100_CLASSES):
+        # torchvision has checked the archive's md5.
+        content = pickle.loads(file.read_bytes(), encoding="latin1")
+        meta = pickle.loads(file.with_name("meta").read_bytes(), encoding="latin1")
+        coarse_labels, coarse_classes = content["coarse_labels"], meta["coarse_label_names"]
+        for fine_label, coarse_label in zip(part.targets, coarse_labels, strict=True):
+            if fine_label not in CIFAR20_COARSE[coarse_label]:
+                raise UserError(
+                    f"the coarse labels in {file} are not the published ones; "
+                    "fetch the archive again"
+                )
+    return CifarPart(
+        pixels=pixels,
+        labels=part.targets,
+        classes=part.classes,
+        coarse_labels=coarse_labels,
+        coarse_classes=coarse_classes,
+    )
+
+
+def _from_folders(kind, root):
+    """A part as folders of images, one a class, in the order of its files' names."""
+    classes = CIFAR10_CLASSES if kind == "CIFAR10" else CIFAR100_CLASSES
+    differing = sorted(set(class_folders(root)) ^ set(classes))
+    if differing:
+        raise UserError(
+            f"the folders in {root} must be {kind}'s {len(classes)} classes; "
+            f"missing or unknown: {', '.join(differing[:5])}"
+        )
+    decoded = read_folder(root, CIFAR_SIDE)  # both lists of classes are sorted
+    labels = decoded.labels.tolist()
+    coarse_labels, coarse_classes = None, None
+    if kind == "CIFAR100":
+        coarse_of = {}
+        for coarse_label, members in enumerate(CIFAR20_COARSE):
+            coarse_of.update(dict.fromkeys(members, coarse_label))
+        coarse_labels = [coarse_of[label] for label in labels]
+        coarse_classes = CIFAR20_CLASSES
+    return CifarPart(
+        pixels=decoded.pixels,
+        labels=labels,
+        classes=classes,
+        coarse_labels=coarse_labels,
+        coarse_classes=coarse_classes,
+        source="folders",
     )
 
 

@@ -47,6 +47,7 @@ class ImageSet:
     triggered: Tensor | None = None
     files: tuple[str, ...] | None = None  # [M] paths, into pixels, where the images are files
     dropped: int = 0  # images taken out, as the other part holds them too (learning/duplicates.py)
+    source: str | None = None  # CIFAR: "archive", or "folders" of images
 
     def __len__(self) -> int:
         return len(self.index)

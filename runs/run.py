@@ -250,6 +250,7 @@ def finish(
             "full_importance": run.full_importance_seconds,
         },
         "sizes": {"D": len(run.split.full), "D_f": len(run.split.forget)},
+        **_data_source(run.split.train),
         **run.notes,
         **request.hashes,
         "versions": environment.versions(),
@@ -268,6 +269,11 @@ def finish(
         print(f"  network: {request.args.save}")
     wandb_mirror.log(record, config["wandb"])
     return record
+
+
+def _data_source(images):
+    """Which of the places that a data set is read from it was."""
+    return {} if images.source is None else {"data_source": images.source}
 
 
 def _original_scores(request):

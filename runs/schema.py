@@ -205,6 +205,9 @@ class Record(Part):
     weights_hash: Name = Field(description="SHA-256 of the original network's weights")
     data_hash: Name = Field(description="SHA-256 of the training data, in the order of D")
     test_hash: str | None = Field(None, description="SHA-256 of the test data")
+    data_source: Word | None = Field(
+        None, description="CIFAR: archive (the official one), or folders of images"
+    )
     forget_hash: str | None = Field(None, description="SHA-256 of D_f's positions")
     device: str = Field(description="processor and threads, or graphics card")
     commit: str | None = Field(description="of the code; null: not in a git repository")

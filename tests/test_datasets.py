@@ -223,6 +223,45 @@ def test_cifar20_refuses_wrong_coarse_labels(cifar_archives):
         datasets.load("Cifar20", cifar_archives)
 
 
+def write_cifar_folders(root, classes):
+    """Two different images a class in each part."""
+    for part, seed in (("train", 1), ("test", 2)):
+        write_images(root / part, classes, 2, seed=seed, size=(32, 32))
+
+
+def test_cifar100_as_folders_of_images_has_the_archives_classes(tmp_path):
+    write_cifar_folders(tmp_path / "cifar100", cifar.CIFAR100_CLASSES)
+    fine, fine_test = datasets.load("Cifar100", tmp_path)
+    coarse, _ = datasets.load("Cifar20", tmp_path)
+    assert (len(fine), len(fine_test)) == (200, 200)
+    assert fine.classes == tuple(cifar.CIFAR100_CLASSES)
+    assert coarse.classes == tuple(cifar.CIFAR20_CLASSES)
+    assert fine.source == coarse.source == "folders"
+    rockets = fine.labels == cifar.CIFAR100_CLASSES.index("rocket")
+    assert rockets.sum() == 2
+    assert torch.equal(coarse.fine_labels, fine.labels)
+    assert coarse.labels[rockets].tolist() == [19, 19]
+    for coarse_label, fine_label in zip(coarse.labels, coarse.fine_labels, strict=True):
+        assert int(fine_label) in cifar.CIFAR20_COARSE[coarse_label]
+
+
+def test_cifar10_as_folders_and_the_archive_comes_first(cifar_archives):
+    write_cifar_folders(cifar_archives / "cifar10", cifar.CIFAR10_CLASSES)
+    from_archive, _ = datasets.load("Cifar10", cifar_archives)
+    assert from_archive.source == "archive"
+    (cifar_archives / "cifar-10-batches-py").rename(cifar_archives / "elsewhere")
+    from_folders, _ = datasets.load("Cifar10", cifar_archives)
+    assert from_folders.source == "folders"
+    assert from_folders.classes[3] == "cat"
+    assert from_folders.digest != from_archive.digest
+
+
+def test_folders_that_are_not_cifars_classes_are_named(tmp_path):
+    write_cifar_folders(tmp_path / "cifar10", [*cifar.CIFAR10_CLASSES[:9], "lorry"])
+    with pytest.raises(UserError, match=r"CIFAR10's 10 classes.*lorry, truck"):
+        datasets.load("Cifar10", tmp_path)
+
+
 def test_no_network_says_what_to_fetch(tmp_path, monkeypatch):
     def no_network(*_, **__):
         raise OSError("no route to host")
