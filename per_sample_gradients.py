@@ -56,13 +56,14 @@ def per_sample_sums(
     losses_of: Callable,
     power: int,
     check: Callable | None = None,
+    logits_in: Callable | None = None,
 ) -> Iterator[tuple[str, Tensor]]:
     """Yields (name, sum over samples and losses of |gradient|^power [parameter's shape]).
 
     A name may come repeatedly: its sums add up. They are float32, or float64 for parameters in
     float64. power: 1 or 2. The other arguments: as for `factors`.
     """
-    for factor in factors(model, parameters, x, losses_of, check):
+    for factor in factors(model, parameters, x, losses_of, check, logits_in):
         total = _sum_of_powers(factor, power)
         yield factor.parameter, total.reshape(parameters[factor.parameter].shape)
 
@@ -190,6 +191,7 @@ def factors(
     x: Tensor,
     losses_of: Callable,
     check: Callable | None = None,
+    logits_in: Callable | None = None,
 ) -> Iterator[Factor]:
     """Yields Factors that together hold the gradient of every loss of every sample.
 
@@ -200,10 +202,15 @@ def factors(
     losses_of(logits [b, C], samples) -> [K, b]: K losses of each of these samples; `samples` is a
     slice, or a tensor [b], of their positions in x.
     check(what the model gives for x): called once, before any gradient is taken, to raise what the
-    caller has against it.
+    caller has against it. logits_in(what the model gives) -> its logits [b, C]; None: the model
+    gives only these.
     """
     with _without_bf16(model):
-        yield from _factors(model, parameters, x, losses_of, check)
+        yield from _factors(model, parameters, x, losses_of, check, logits_in or _itself)
+
+
+def _itself(output):
+    return output
 
 
 @contextmanager
@@ -223,14 +230,15 @@ def _without_bf16(model):
             model.numerics = "bf16"
 
 
-def _factors(model, parameters, x, losses_of, check):
+def _factors(model, parameters, x, losses_of, check, logits_in):
     """Factors by the layers' rules; by torch.func.vmap where they do not suffice. x: [B, ...]."""
     with _recorded_calls(model) as calls_for_one, torch.no_grad():
         model(x[:1])
     with _recorded_calls(model) as calls:
-        logits = model(x)  # [B, C]
+        output = model(x)
     if check is not None:
-        check(logits)
+        check(output)
+    logits = logits_in(output)  # [B, C]
     in_float16 = computes_in_float16(model, logits)
     logits = at_least_float32(logits)
     losses = losses_of(logits, slice(0, len(x)))  # [K, B]
@@ -243,7 +251,7 @@ def _factors(model, parameters, x, losses_of, check):
         return
     # vmap has no rule for the fused kinds of attention. The loop computes as vmap does.
     with sdpa_kernel(SDPBackend.MATH):
-        yield from _factors_by_vmap(model, parameters, x, losses_of, len(losses), scales)
+        yield from _factors_by_vmap(model, parameters, x, losses_of, logits_in, len(losses), scales)
 
 
 @contextmanager
@@ -430,11 +438,11 @@ RULES = {
 # ---- for every other network ----
 
 
-def _factors_by_vmap(model, parameters, x, losses_of, num_losses, scales):
+def _factors_by_vmap(model, parameters, x, losses_of, logits_in, num_losses, scales):
     """Factors without input: by vmap, and from where it has no rule by a loop over samples."""
     entries = sum(p.numel() for p in parameters.values())
-    by_loop = partial(_gradients_by_loop, model, parameters, x, losses_of)
-    compute = partial(_gradients_by_vmap, model, parameters, x, losses_of)
+    by_loop = partial(_gradients_by_loop, model, parameters, x, losses_of, logits_in)
+    compute = partial(_gradients_by_vmap, model, parameters, x, losses_of, logits_in)
     # A forward() put in place of a layer's own may hold the parameters, which vmap cannot replace.
     if any("forward" in vars(module) for module in model.modules()):
         compute = by_loop
@@ -452,14 +460,14 @@ def _factors_by_vmap(model, parameters, x, losses_of, num_losses, scales):
                 yield Factor(name, slice(k, k + 1), samples, g[None], None)
 
 
-def _gradients_by_vmap(model, parameters, x, losses_of, samples, k, scales):
+def _gradients_by_vmap(model, parameters, x, losses_of, logits_in, samples, k, scales):
     """The gradients [b, parameter's shape] of the k-th loss of some samples, times scales [b]."""
     values = {name: p.detach() for name, p in parameters.items()}
     fixed = {name: p.detach() for name, p in model.named_parameters() if name not in parameters}
     fixed.update(model.named_buffers())
 
     def loss(values, one_x, sample, scale):
-        logits = torch.func.functional_call(model, (values, fixed), one_x[None])
+        logits = logits_in(torch.func.functional_call(model, (values, fixed), one_x[None]))
         value = losses_of(at_least_float32(logits), sample[None])[k, 0]
         return value if scale is None else value * scale
 
@@ -470,12 +478,13 @@ def _gradients_by_vmap(model, parameters, x, losses_of, samples, k, scales):
     return [by_name[name] for name in parameters]
 
 
-def _gradients_by_loop(model, parameters, x, losses_of, samples, k, scales):
+def _gradients_by_loop(model, parameters, x, losses_of, logits_in, samples, k, scales):
     """The same, one forward and one backward pass for each sample."""
     rows = []
     for row, position in enumerate(range(samples.start, samples.stop)):
         sample = slice(position, position + 1)
-        loss = losses_of(at_least_float32(model(x[sample])), sample)[k, 0]
+        logits = at_least_float32(logits_in(model(x[sample])))
+        loss = losses_of(logits, sample)[k, 0]
         if scales is not None:
             loss = loss * scales[row]
         options = {"allow_unused": True, "materialize_grads": True}

@@ -37,9 +37,8 @@ def dampened(
     notes["selected"]: the share of all parameters selected, in [0, 1].
     notes["selected_by_name"]: the share of each parameter tensor.
     """
-    shares: dict[str, float] = {}
-    selected = ssd.dampen(model, full, forget, alpha=alpha, lam=lam, shares=shares)
+    selection = ssd.dampen(model, full, forget, alpha=alpha, lam=lam)
     if notes is not None:
-        notes["selected"] = selected
-        notes["selected_by_name"] = shares
+        notes["selected"] = float(selection)
+        notes["selected_by_name"] = selection.by_name
     return model.eval()

@@ -28,13 +28,15 @@ def wheel(tmp_path_factory):
     return path
 
 
-def test_the_wheel_holds_two_modules_and_needs_only_torch(wheel):
+def test_the_wheel_holds_the_method_and_needs_only_torch(wheel):
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
         (metadata,) = (name for name in names if name.endswith("/METADATA"))
         requirements = re.findall(r"^Requires-Dist: (\w+)", archive.read(metadata).decode(), re.M)
     installed = {name for name in names if ".dist-info/" not in name}
-    assert installed == {"ssd.py", "per_sample_gradients.py"}
+    modules = {path.name for path in (ROOT / "dampening").glob("*.py")}
+    wanted = {"ssd.py", "per_sample_gradients.py"} | {f"dampening/{name}" for name in modules}
+    assert installed == wanted
     assert requirements == ["torch"]
 
 

@@ -1,0 +1,351 @@
+"""What is refused, each in one line that names the way out.
+
+First the settings, then the model, the batches, what the model gives, and the importances.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from dampening import processes
+from dampening.measures import MEASURES
+
+SHOWN_LOSS = "loss=, as in loss=lambda model, batch: model(**batch).loss"
+WANTED_BATCH = "batches must be pairs (x [B, ...], y [B]) of tensors"
+OTHER_BATCHES = f"for dicts and others see ssd.importance, or give {SHOWN_LOSS}"
+WANTED_LOGITS = (
+    "it must give logits [B, C], for labels [B], or of tokens [B, T, V], for labels [B, T]; "
+    f"for any other model give {SHOWN_LOSS}"
+)
+NO_GRADIENT = (
+    "no gradient flows from the loss to a parameter that is not frozen; "
+    "the model must not detach its logits or run in torch.no_grad()"
+)
+
+
+# ---- settings ----
+
+
+def _brief(value):
+    """A value as an error shows it: one line of at most 60 characters."""
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _checked_number(name, value, wanted):
+    """The value as one of Python's numbers, 0 or more; `wanted` says what it must be."""
+    is_scalar = hasattr(value, "item") and getattr(value, "ndim", 0) == 0
+    number = value.item() if is_scalar else value  # NumPy's and torch's numbers
+    message = f"{name} is {_brief(value)}; it must be {wanted}"
+    if isinstance(number, bool) or not isinstance(number, int | float):
+        raise TypeError(message)
+    if not number >= 0:  # NaN is neither
+        raise ValueError(message)
+    return number
+
+
+def checked_alpha(alpha: Any, or_else: str = "") -> float:
+    """Alpha as one of Python's numbers; TypeError or ValueError where it is none, or negative."""
+    return _checked_number("alpha", alpha, f"a number, 0 or more, not negative{or_else}")
+
+
+def checked_lam(lam: Any) -> float:
+    """The same for lambda, which must be finite too."""
+    wanted = "a finite number, 0 or more, not negative"
+    lam = _checked_number("lam", lam, wanted)
+    if lam == math.inf:  # times an importance of 0 it is NaN
+        raise ValueError(f"lam is {lam}; it must be {wanted}")
+    return lam
+
+
+def checked_share(share: Any) -> float:
+    """|D_f| / |D| as one of Python's numbers."""
+    wanted = "|D_f| / |D|, a number above 0 and at most 1"
+    share = _checked_number("share_forgotten", share, wanted)
+    if not 0 < share <= 1:
+        raise ValueError(f"share_forgotten is {share}; it must be {wanted}")
+    return share
+
+
+def check_measure(measure: Any, per_sample: bool, loss: Any) -> None:
+    """ValueError or TypeError where importance cannot be measured so."""
+    is_known = measure in list(MEASURES)  # also where it is no word, and cannot be hashed
+    if not is_known or (measure == "true_fisher" and not per_sample):
+        choices = ", ".join(MEASURES)
+        wanted = f"one of {choices} (true_fisher: with per_sample)"
+        raise ValueError(f"measure is {_brief(measure)}; it must be {wanted}")
+    if loss is not None and not callable(loss):
+        raise TypeError(f"loss is {_brief(loss)}; it must be a function of (model, batch)")
+    if loss is not None and measure == "true_fisher":
+        raise ValueError("true_fisher takes the cross-entropy to every label; omit loss=")
+
+
+# ---- the model ----
+
+
+def checked_parameters(model: Any) -> dict[str, nn.Parameter]:
+    """{name: parameter} of a model that can be dampened."""
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"model is {_brief(model)}; it must be a torch.nn.Module")
+    processes.check_wrapper(model)
+    parameters = dict(model.named_parameters())
+    if any(_is_quantized(module) for module in model.modules()):
+        message = "the model holds quantized layers, which have no gradients"
+        raise ValueError(f"{message}; give the model as it was before quantization")
+    if not parameters:
+        raise ValueError("the model has no parameters to dampen; give the network itself")
+    for name, p in parameters.items():
+        reason = _reason_against(p)
+        if reason is not None:
+            raise ValueError(f"parameter {name} {reason}")
+    return parameters
+
+
+def _is_quantized(module):
+    origin = type(module).__module__
+    return origin.startswith("torch.ao.nn.") and "quantized" in origin
+
+
+PARAMETER_DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+
+
+def _reason_against(p):
+    """Why a parameter cannot be dampened, or None."""
+    if nn.parameter.is_lazy(p):
+        return "has no shape yet; run the model on one batch first"
+    dtypes = "float16, bfloat16, float32 or float64 (not quantized)"
+    reasons = [
+        (processes.is_sharded(p) and not processes.is_by_fully_shard(p), processes.WANTED_SHARDS),
+        (
+            p.device.type == "meta",
+            "is on the meta device, where it has no values; load the weights first",
+        ),
+        (
+            p.layout != torch.strided,
+            f"is a sparse tensor ({p.layout}); make it dense first (to_dense)",
+        ),
+        (p.dtype not in PARAMETER_DTYPES, f"is {p.dtype}; it must be {dtypes}"),
+        (
+            p.is_inference(),
+            "was made in torch.inference_mode(); make or load the model outside of it",
+        ),
+    ]
+    return next((reason for applies, reason in reasons if applies), None)
+
+
+def check_trainable(model: nn.Module) -> None:
+    """Besides the above, what gradients need."""
+    parameters = checked_parameters(model)
+    if torch.is_inference_mode_enabled() or not torch.is_grad_enabled():
+        way_out = "call this outside torch.no_grad() and torch.inference_mode()"
+        raise ValueError(f"importances need gradients; {way_out}")
+    if not any(p.requires_grad for p in parameters.values()):
+        way_out = "call requires_grad_(True) on the model or on the layers that may forget"
+        raise ValueError(f"all parameters of the model are frozen; {way_out}")
+    for name, p in parameters.items():
+        if getattr(p, "_post_accumulate_grad_hooks", None):
+            message = f"parameter {name} has a hook that runs when its gradient is there"
+            reason = "it may change the weights, as an optimiser in the backward pass does"
+            raise ValueError(f"{message}; {reason}; remove it first")
+    for name, module in model.named_modules():
+        is_embedding = isinstance(module, nn.Embedding | nn.EmbeddingBag)
+        if is_embedding and module.sparse and module.weight.requires_grad:
+            layer = name or type(module).__name__
+            raise ValueError(f"layer {layer} gives sparse gradients; make it with sparse=False")
+
+
+def check_per_sample(model: nn.Module) -> None:
+    """Besides the above, what single samples' gradients need."""
+    parameters = dict(model.named_parameters())
+    for name, p in parameters.items():
+        if processes.is_sharded(p):
+            way_out = "gather the whole model on one device first, or omit per_sample"
+            raise ValueError(
+                f"parameter {name} is sharded, and per_sample needs it whole; {way_out}"
+            )
+    devices = sorted({str(p.device) for p in parameters.values()})
+    if len(devices) > 1:
+        places = ", ".join(devices)
+        way_out = "move the model to one device, or omit per_sample"
+        raise ValueError(f"the model's parameters lie on {places}; {way_out}")
+
+
+# ---- batches ----
+
+
+def check_batches(batches: Any) -> None:
+    """TypeError for what is no iterable."""
+    if not (hasattr(batches, "__iter__") or hasattr(batches, "__getitem__")):
+        wanted = "an iterable of pairs (x [B, ...], y [B])"
+        raise TypeError(f"batches is {_brief(batches)}; it must be {wanted}")
+
+
+def checked_batch(batch: Any, number: int) -> Any:
+    """A pair (x, y) of tensors with as many samples; a dict as it is."""
+    if isinstance(batch, Mapping):
+        return batch
+    if not isinstance(batch, tuple | list):
+        kind = type(batch).__name__
+        raise TypeError(f"batch {number} is of type {kind}; {WANTED_BATCH}; {OTHER_BATCHES}")
+    if len(batch) < 2:
+        raise ValueError(f"batch {number} has {len(batch)} parts; {WANTED_BATCH}; {OTHER_BATCHES}")
+    x, y = batch[:2]
+    for title, part in (("x", x), ("y", y)):
+        if not isinstance(part, Tensor):
+            kind = type(part).__name__
+            raise TypeError(
+                f"{title} of batch {number} is of type {kind}; {WANTED_BATCH}; {OTHER_BATCHES}"
+            )
+    if x.dim() == 0 or y.dim() == 0 or len(x) != len(y):
+        shapes = f"x {list(x.shape)} and y {list(y.shape)}"
+        raise ValueError(
+            f"batch {number} has {shapes}; {WANTED_BATCH}, with one label for each sample"
+        )
+    return x, y
+
+
+def check_any_batch(count: int) -> None:
+    """ValueError where there was no batch."""
+    if count == 0:
+        reason = "the iterable is empty, or it is an iterator that was used up before"
+        message = f"there are no batches to take importances from: {reason}"
+        raise ValueError(f"{message}; give a list or a DataLoader")
+
+
+def check_wide_enough(in_float16: bool) -> None:
+    """Gradients in float16 must be scaled, which several processes do not agree upon."""
+    if in_float16:
+        way_out = "convert the model to bfloat16 or float32"
+        raise ValueError(f"float16 is not supported with several processes; {way_out}")
+
+
+# ---- what the model gives ----
+
+
+def check_logits(logits: Tensor, y: Tensor, number: int, measure: Any) -> None:
+    """Refuse what is no [B, C] or [B, T, V] of logits, and labels that are no classes of it."""
+    shape = list(logits.shape)
+    is_of_samples = len(shape) == 2 and shape[0] == len(y)
+    is_of_tokens = len(shape) == 3 and shape[:2] == list(y.shape)
+    if not is_of_samples and not is_of_tokens:
+        labels = f"labels {list(y.shape)}"
+        raise ValueError(f"the model gives {shape} for {len(y)} samples, {labels}; {WANTED_LOGITS}")
+    check_any_logits(logits)
+    num_classes = shape[-1]
+    if num_classes < measure.least_classes:
+        wanted = f"{measure.name} needs {measure.least_classes} or more"
+        raise ValueError(f"the model gives {shape}, logits of {num_classes} classes; {wanted}")
+    if measure.reads_labels:
+        _check_labels(y, number, num_classes, ignored=-100 if is_of_tokens else None)
+
+
+def check_any_logits(logits: Tensor) -> None:
+    """Refuse what no norm can be taken of: [..., C] is wanted."""
+    if not logits.is_floating_point():
+        raise ValueError(f"the model gives {logits.dtype}; {WANTED_LOGITS} in floating point")
+    if not logits.requires_grad:
+        raise ValueError(NO_GRADIENT)
+    if logits.dim() == 0:
+        way_out = "for norm and xlf loss= must give logits [..., C]"
+        raise ValueError(f"loss= gives a scalar, which has no norm over classes; {way_out}")
+
+
+def check_scalar(value: Any) -> None:
+    """Refuse what is no loss."""
+    wanted = "loss(model, batch) must give a scalar, the batch's mean loss"
+    if not isinstance(value, Tensor):
+        raise TypeError(f"loss= gives a {type(value).__name__}; {wanted}")
+    if value.numel() != 1:
+        raise ValueError(f"loss= gives {list(value.shape)}; {wanted}; take its mean")
+    if not value.is_floating_point():
+        raise ValueError(f"loss= gives {value.dtype}; {wanted} in floating point")
+
+
+def _check_labels(y, number, num_classes, ignored):
+    """y: [B], or of tokens [B, T]. ignored: the label of tokens that do not count."""
+    axes = "[B]" if ignored is None else "[B, T]"
+    wanted = f"labels must be integers {axes} from 0 to {num_classes - 1}, the model's classes"
+    is_integer = not (y.is_floating_point() or y.is_complex() or y.dtype == torch.bool)
+    if y.dim() != axes.count(",") + 1 or not is_integer:
+        kind = f"{y.dtype} {list(y.shape)}"
+        raise ValueError(f"the labels of batch {number} are {kind}; {wanted}")
+    y = y.long()
+    in_range = (y >= 0) & (y < num_classes)
+    if ignored is not None:
+        in_range |= y == ignored
+    if not bool(in_range.all()):  # on a GPU cross_entropy would take the whole process down
+        label = int(y[~in_range][0])
+        raise ValueError(f"batch {number} has the label {label}; {wanted}")
+
+
+def check_labels_of_dict(model: nn.Module, labels: Tensor, number: int, ignored: int) -> None:
+    """Refuse labels that a model of HuggingFace's would look up out of range.
+
+    Labels in floating point are for its other losses, and so are those of one logit.
+    """
+    num_classes = _num_classes(model)
+    if labels.is_floating_point() or num_classes is None or num_classes < 2:
+        return
+    is_of_tokens = labels.dim() > 1
+    rows = labels.flatten(1) if is_of_tokens else labels
+    _check_labels(rows, number, num_classes, ignored=ignored if is_of_tokens else None)
+
+
+def _num_classes(model):
+    """How many classes a model of HuggingFace's gives logits of, or None."""
+    head = model.get_output_embeddings() if hasattr(model, "get_output_embeddings") else None
+    if head is not None:
+        return head.weight.shape[0]
+    return getattr(getattr(model, "config", None), "num_labels", None)
+
+
+def raise_not_finite(model: nn.Module, inputs: list[tuple[str, Tensor]], number: int) -> None:
+    """Name what is not finite where a loss is not."""
+    message = f"the loss of batch {number} is not finite"
+    tensors = [*model.named_parameters(), *inputs, *model.named_buffers()]
+    for name, tensor in tensors:
+        if not bool(torch.isfinite(processes.local(tensor.detach())).all()):
+            raise ValueError(f"{message}: {name} holds NaN or infinity; mend or omit it")
+    raise ValueError(f"{message}: the network overflows; run it in a wider precision")
+
+
+# ---- importances ----
+
+
+def check_sums(sums: dict[str, Tensor]) -> None:
+    """Refuse sums of which any is not finite."""
+    broken = {}
+    for name, value in sums.items():
+        broken[name] = (~torch.isfinite(processes.local(value))).sum()
+    for name, count in processes.totals(broken, sums).items():
+        if count:
+            reason = "its gradients hold NaN or overflow"
+            way_out = "look for NaN in the weights and the data"
+            raise ValueError(f"the importance of {name} is not finite: {reason}; {way_out}")
+
+
+def check_importances(title: str, importances: Any, tensors: Mapping[str, Tensor]) -> None:
+    """Refuse importances that are not finite numbers of 0 or more for each of the tensors."""
+    wanted = "it must be what importance() returned, {parameter name: tensor}"
+    if not isinstance(importances, dict):
+        raise TypeError(f"{title} is of type {type(importances).__name__}; {wanted}")
+    broken = {}
+    for name, tensor in tensors.items():
+        value = importances.get(name)
+        is_real = isinstance(value, Tensor) and not value.is_complex()
+        if value is None or not is_real or value.shape != tensor.shape:
+            message = f"{title} holds nothing of {name}'s shape and is another model's"
+            raise ValueError(f"{message}; {wanted}")
+        if not processes.are_sharded_alike(value, tensor):
+            way_out = "take both from one model, or load it with torch.distributed.checkpoint"
+            raise ValueError(f"{title} of {name} is not sharded as the parameter is; {way_out}")
+        part = processes.local(value)
+        is_sound = torch.isfinite(part) & (part >= 0)
+        broken[name] = (~is_sound).sum()
+    for name, count in processes.totals(broken, tensors).items():
+        if count:
+            way_out = "look for NaN in the model and its data"
+            raise ValueError(f"{title} of {name} is not finite or is negative; {way_out}")
