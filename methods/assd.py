@@ -16,7 +16,7 @@ from typing import Literal
 
 from torch import nn
 
-from methods._dampening import Importances, dampened, importance
+from methods._dampening import Importances, dampened, importance, note_suitability
 from methods._method import Method
 from splits import Split
 from ssd import adaptive_alpha, sorted_ratios
@@ -51,6 +51,7 @@ def unlearn(
     alpha = adaptive_alpha(sorted_ratios(full, forget), share_forgotten)
     if notes is not None:
         notes["adaptive_alpha"] = alpha
+    note_suitability(notes, model, full, forget, split, denominator, alpha)
     return dampened(model, full, forget, alpha, 1, notes)
 
 

@@ -28,7 +28,7 @@ from common.console import progress
 from common.errors import UserError
 from learning.images import ImageSet, batches
 from learning.training import predict
-from methods._dampening import dampened, importance
+from methods._dampening import dampened, importance, note_suitability
 from methods._method import Method
 from splits import Split
 from ssd import adaptive_alpha, sorted_ratios
@@ -61,8 +61,9 @@ def unlearn(
     """Dampen further and further, always the original, until D_f's labels are forgotten; in place.
 
     Both importances are computed once, and their ratios sorted once. notes["search"]: how many
-    networks were tried, and at which strength s it ended; the others are Adaptive SSD's. Warns if
-    `steps` do not suffice; the last network is kept.
+    networks were tried, and at which strength s it ended; the others are Adaptive SSD's.
+    notes["suitability"] is of the original. Warns if `steps` do not suffice; the last network is
+    kept.
     """
     check(model, split, strength=strength, growth=growth, rho=rho)
     retain = importance(model, split.retain, "I_R", batch_size, measure, per_sample)
@@ -73,6 +74,8 @@ def unlearn(
     original = copy.deepcopy(model.state_dict())
     most_right = rho * count_right(model, split.forget, batch_size)
     notes = {} if notes is None else notes
+    of_assd = adaptive_alpha(ratios, share_forgotten)
+    note_suitability(notes, model, retain, forget, split, "D_r", of_assd)
     for step in progress(range(1, steps + 1), "Potion"):
         model.load_state_dict(original)
         alpha = adaptive_alpha(ratios, share_forgotten, strength)

@@ -15,7 +15,7 @@ Differs 1: Under `-protocol released` D is read as D_r, then D_f.
 
 from torch import nn
 
-from methods._dampening import Importances, dampened, importance
+from methods._dampening import Importances, dampened, importance, note_suitability
 from methods._method import Method
 from splits import Split
 from ssd import warn_at_ceiling
@@ -37,13 +37,15 @@ def unlearn(
 
     measure, per_sample: as for ssd.importance. full_importance: I_D of this model, where it is
     stored already. notes["selected"]: the share of parameters selected, in [0, 1];
-    notes["selected_by_name"]: the share of each parameter tensor.
+    notes["selected_by_name"]: the share of each parameter tensor; notes["suitability"]: what the
+    importances say beforehand.
     """
     warn_at_ceiling(alpha, len(split.full), len(split.forget))
     full = full_importance
     if full is None:
         full = importance(model, split.full, "I_D", batch_size, measure, per_sample)
     forget = importance(model, split.forget, "I_Df", batch_size, measure, per_sample)
+    note_suitability(notes, model, full, forget, split)
     return dampened(model, full, forget, alpha, lam, notes)
 
 

@@ -153,6 +153,8 @@ def _scores_in_words(record):
         texts.append(f"alpha found {record['adaptive_alpha']:.3g}")
     if record["selected"] is not None:
         texts.append(f"selected {100 * record['selected']:.3g} %")
+    if "overlap" in record.get("suitability", {}):
+        texts.append(f"overlap {record['suitability']['overlap']:.2f}")
     if "subsample" in record:
         retain, forget = record["subsample"]["retain"], record["subsample"]["forget"]
         texts.append(f"on {retain} images of D_r and {forget} of D_f")

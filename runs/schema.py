@@ -41,6 +41,15 @@ Day = Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\d$")]
 Settings = dict[str, JsonValue]
 
 
+def _alpha(text: str) -> str:
+    if not 0 <= float(text) < math.inf:
+        raise ValueError("an alpha is a finite number of 0 or more")
+    return text
+
+
+Alpha = Annotated[str, AfterValidator(_alpha)]  # a number as text, since it is a key
+
+
 class Part(BaseModel):
     """A part of a record: its values are of their kind, finite, and in their bounds."""
 
@@ -149,6 +158,34 @@ class Sizes(Part):
         return self
 
 
+class Suitability(Part):
+    """What the importances said before the network was changed. SSD and its relatives only."""
+
+    denominator: Word = Field(
+        description="D, or D_r: by whose importances those of D_f are divided. D holds D_f, and "
+        "so part of the overlap with I_D is I_Df's own; that with I_Dr is smaller"
+    )
+    overlap: Share | None = Field(
+        None,
+        description="cosine of I_D (or I_Dr) and I_Df over all parameters; missing where either "
+        "is zero everywhere",
+    )
+    overlap_by_layer: dict[str, Share] = Field(
+        description="the same for each module that has parameters, from input to output"
+    )
+    selected: dict[Alpha, Share] = Field(
+        description="share of the parameters that each alpha would select"
+    )
+    ceiling: Annotated[float, Field(ge=1, le=1e12)] | None = Field(
+        None,
+        description="D's size over D_f's: an alpha as large selects nothing where D is sorted by "
+        "class; missing with I_Dr, which has no ceiling",
+    )
+    adaptive_alpha: NotNegative | None = Field(
+        None, description="Adaptive SSD's alpha (s = 1), where the method has computed it"
+    )
+
+
 class Subsample(Part):
     """Of how many images a method used a sample."""
 
@@ -190,6 +227,9 @@ class Record(Part):
     )
     adaptive_alpha: NotNegative | None = Field(
         None, description="the alpha that an adaptive method found"
+    )
+    suitability: Suitability | None = Field(
+        None, description="what the importances said before the network was changed"
     )
     subsample: Subsample | None = Field(None, description="the images that a method sampled")
     duplicates: Settings | None = Field(None, description="counts of identical images")
@@ -292,6 +332,7 @@ def page() -> str:
         "scores": Scores,
         "seconds": Times,
         "sizes": Sizes,
+        "suitability": Suitability,
         "subsample": Subsample,
         "forgotten_before[]": Earlier,
     }

@@ -73,6 +73,7 @@ def test_the_method_and_the_library_agree(method, measure):
 def test_denominator_takes_the_retain_sets_importances():
     """The stored I_D, here NaN, is not used."""
     split, model = small_split("full_class"), net()
+    other = twin(model)
     retain = ssd.importance(model, batches(split.retain, model, 48))
     forget = ssd.importance(model, batches(split.forget, model, 48))
     share = len(split.forget) / len(split.full)
@@ -83,6 +84,23 @@ def test_denominator_takes_the_retain_sets_importances():
         model, split, batch_size=48, denominator="D_r", full_importance=stored, notes=notes
     )
     assert notes["adaptive_alpha"] == pytest.approx(wanted)
+    suitability = notes["suitability"]
+    assert suitability["denominator"] == "D_r"
+    assert suitability["adaptive_alpha"] == notes["adaptive_alpha"]
+    assert "ceiling" not in suitability  # I_Df may be any multiple of I_Dr
+    said = ssd.suitability(other, retain, forget)
+    assert suitability["overlap"] == pytest.approx(said.overlap)
+
+
+def test_the_overlap_with_d_is_larger_than_that_with_d_r():
+    """D holds D_f."""
+    split, model = small_split("full_class"), net()
+    overlaps = []
+    for denominator in ("D", "D_r"):
+        notes = {}
+        assd.unlearn(twin(model), split, batch_size=48, denominator=denominator, notes=notes)
+        overlaps.append(notes["suitability"]["overlap"])
+    assert 1 > overlaps[0] > overlaps[1] > 0
 
 
 @pytest.mark.parametrize(("method", "measure"), [("assd", "fisher"), ("alfssd", "norm")])

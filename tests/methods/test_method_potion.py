@@ -60,6 +60,29 @@ def test_it_searches_from_the_original_and_stops_at_the_first_that_heals():
     assert_same(model, wanted)
 
 
+def test_what_the_importances_say_is_of_the_original_and_noted_once(monkeypatch):
+    calls = []
+
+    def suitability(model, *importances, **options):
+        calls.append(twin(model))
+        return measure(model, *importances, **options)
+
+    measure = ssd.suitability
+    monkeypatch.setattr(ssd, "suitability", suitability)
+    torch.manual_seed(0)
+    split, model = small_split("full_class"), tiny_resnet()
+    fit(model, batches(split.full, model, 32, shuffle=True), sgd(model, 0.05), 12)
+    original, notes = twin(model), {}
+    potion.unlearn(model, split, batch_size=48, rho=0.2, notes=notes)
+    assert notes["search"]["steps"] > 1
+    (measured,) = calls
+    assert_same(measured, original)
+    assert notes["suitability"]["denominator"] == "D_r"
+    # Adaptive SSD's alpha selects more than Potion's, whose strength is below 1 here.
+    assert notes["search"]["strength"] < 1
+    assert notes["suitability"]["adaptive_alpha"] < notes["adaptive_alpha"]
+
+
 def test_healing_nothing_is_warned_of():
     split, model = small_split("full_class"), net()
     # All images are of D_f's class, whatever is dampened a little.

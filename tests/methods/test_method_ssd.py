@@ -1,5 +1,7 @@
 """SSD as a method: what it dampens and notes, and that a stored I_D is used."""
 
+import json
+
 import pytest
 import torch
 from helpers import assert_identical, small_split, tiny_resnet, twin
@@ -7,6 +9,8 @@ from helpers import assert_identical, small_split, tiny_resnet, twin
 import ssd as library
 from learning.images import batches
 from methods import METHODS
+from methods._dampening import note_suitability
+from runs import schema
 
 # LFSSD is SSD with another measure.
 MEASURES = {"ssd": "fisher", "lfssd": "norm"}
@@ -67,6 +71,66 @@ def test_the_shares_noted_are_those_selected(method):
         changed += int((p != old).sum())
     # A few that are selected are 0 already.
     assert 0 < changed <= notes["selected"] * count < changed * 1.2
+
+
+@pytest.mark.parametrize("method", MEASURES)
+def test_what_the_importances_say_beforehand_is_noted(method):
+    """The overlap against torch's cosine, the shares against a comparison of all parameters."""
+    split, model, full = start(method)
+    parameters = dict(model.named_parameters())
+    data = batches(split.forget, model, 32)
+    forget = library.importance(model, data, measure=MEASURES[method])
+    notes = {}
+    METHODS[method].unlearn(model, split, **SETTINGS, full_importance=full, notes=notes)
+    suitability = notes["suitability"]
+    i_full, i_forget = joined(full, parameters), joined(forget, parameters)
+    assert suitability["overlap"] == pytest.approx(cosine(i_full, i_forget))
+    shares = {alpha: share_above(alpha, i_full, i_forget) for alpha in (1, 2, 5, 10, 20)}
+    assert suitability["selected"] == {str(alpha): shares[alpha] for alpha in shares}
+    assert suitability["selected"]["2"] == pytest.approx(notes["selected"])
+    layer = ("bn1.weight", "bn1.bias")
+    of_layer = cosine(joined(full, layer), joined(forget, layer))
+    assert suitability["overlap_by_layer"]["bn1"] == pytest.approx(of_layer)
+    assert suitability["ceiling"] == len(split.full) / len(split.forget)
+    assert suitability["denominator"] == "D"
+    assert "adaptive_alpha" not in suitability
+    assert schema.Suitability.model_validate(json.loads(json.dumps(suitability)))
+
+
+def joined(importances, names):
+    """The importances of these parameters in one vector."""
+    return torch.cat([importances[name].flatten() for name in names])
+
+
+def cosine(a, b):
+    return float(torch.cosine_similarity(a.double(), b.double(), dim=0))
+
+
+def share_above(alpha, i_full, i_forget):
+    return float((i_forget > alpha * i_full).double().mean())
+
+
+@pytest.mark.parametrize("method", MEASURES)
+def test_noting_changes_neither_the_network_nor_the_random_numbers(method):
+    split, model, full = start(method)
+    other = twin(model)
+    state = torch.get_rng_state()
+    METHODS[method].unlearn(model, split, **SETTINGS, full_importance=full, notes={})
+    assert torch.equal(torch.get_rng_state(), state)
+    METHODS[method].unlearn(other, split, **SETTINGS, full_importance=full)
+    assert_identical(model, other)
+
+
+def test_an_overlap_of_nothing_is_not_noted():
+    """Where an importance is zero there is no angle, and JSON has no NaN."""
+    split, model, full = start("ssd")
+    nothing = {name: torch.zeros_like(value) for name, value in full.items()}
+    notes = {}
+    note_suitability(notes, model, full, nothing, split)
+    assert "overlap" not in notes["suitability"]
+    assert notes["suitability"]["overlap_by_layer"] == {}
+    assert notes["suitability"]["selected"]["1"] == 0
+    assert schema.Suitability.model_validate(notes["suitability"])
 
 
 @pytest.mark.parametrize("method", MEASURES)

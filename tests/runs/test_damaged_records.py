@@ -15,6 +15,14 @@ from reports.summary import summarise
 from runs import records
 
 CORRUPTED = {"corruption": "patch", "corrupt_count": 5, "known_share": 0.5}
+SUITABILITY = {
+    "denominator": "D",
+    "overlap": 0.4,
+    "overlap_by_layer": {"conv1": 0.8, "fc": 0.1},
+    "selected": {"1": 0.5, "5": 0.1, "10": 0},
+    "ceiling": 10.0,
+    "adaptive_alpha": 3.0,
+}
 
 
 def set_to(value, *place):
@@ -41,6 +49,11 @@ def corrupted(**config):
         entry["config"].update(config)
 
     return damage
+
+
+def suitable(**damage):
+    """A record whose suitability has these values."""
+    return set_to({**SUITABILITY, **damage}, "suitability")
 
 
 DAMAGE = [
@@ -80,6 +93,16 @@ DAMAGE = [
     set_to(1.5, "selected"),
     set_to({"a": 2}, "selected_by_name"),
     set_to(-1, "adaptive_alpha"),
+    suitable(overlap=1.01),
+    suitable(overlap=float("nan")),
+    suitable(overlap_by_layer={"fc": -0.1}),
+    suitable(selected={"1": 1.5}),
+    suitable(selected={"-1": 0.5}),
+    suitable(selected={"inf": 0.5}),
+    suitable(selected={"many": 0.5}),
+    suitable(ceiling=0.9),
+    suitable(adaptive_alpha=-1),
+    suitable(denominator=None),
     set_to({"D": 10, "D_f": 0}, "sizes"),
     set_to({"D": 10, "D_f": 11}, "sizes"),
     set_to({"D": 10}, "sizes"),
@@ -242,6 +265,7 @@ def full_record():
         "date": "2026-11-26",
         "sizes": {"D": 50, "D_f": 5},
         "adaptive_alpha": 3.0,
+        "suitability": copy.deepcopy(SUITABILITY),
         "subsample": {"retain": 5, "forget": 5},
         "duplicates": {"groups": 0},
         "class_accuracy": {"cat": 1.0, "owl": None},
