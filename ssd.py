@@ -41,7 +41,7 @@ from torch import Tensor, nn
 from dampening import batches as read
 from dampening import checks
 from dampening.importances import importance_and_size
-from dampening.processes import local, resharded, totals
+from dampening.processes import check_initialized, local, resharded, totals
 from dampening.ratios import Ratios, comparable
 from dampening.suitability import Suitability, measured
 
@@ -118,18 +118,11 @@ def split_batches(batches: Iterable, group: Any = None) -> Iterator:
     Splitting each batch matters. Gradients are averaged over processes before they are squared, so
     R processes that each read batches of their own compute the importances of batches R times as
     large, which is another SSD.
-    Raises ValueError where a tensor in a batch has no row for each sample.
+    Raises ValueError where there are no processes, and where a tensor in a batch has no row for
+    each sample.
     """
-    rank, count = dist.get_rank(group), dist.get_world_size(group)
-    for batch in batches:
-        size = read.size(batch)
-        first, last = size * rank // count, size * (rank + 1) // count
-        if size == 0:
-            continue
-        if first == last:
-            yield read.Filler(read.cut(batch, 0, 1))
-        else:
-            yield read.cut(batch, first, last)
+    check_initialized("split_batches shares batches among processes")
+    return read.parts(batches, dist.get_rank(group), dist.get_world_size(group))
 
 
 # ---- dampening ----

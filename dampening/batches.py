@@ -6,7 +6,7 @@ gives `loss=`, anything.
 
 import inspect
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -27,6 +27,7 @@ class MeanLoss(NamedTuple):
     value: Tensor  # scalar, float32 or wider
     size: Callable[[], int]  # of how many samples or tokens it is the mean
     logits: Tensor | None  # [N, C], through which all gradients pass, where they are known
+    is_empty: bool = False  # whether no token counts; then it is 0
 
 
 class Filler(NamedTuple):
@@ -106,6 +107,19 @@ def singles(batch: Any) -> Iterator[Any]:
         yield cut(batch, first, first + 1)
 
 
+def parts(batches: Iterable, part: int, count: int) -> Iterator:
+    """Of each batch the part-th of `count` parts, or a Filler where that is empty."""
+    for batch in batches:
+        samples = size(batch)
+        first, last = samples * part // count, samples * (part + 1) // count
+        if samples == 0:
+            continue
+        if first == last:
+            yield Filler(cut(batch, 0, 1))
+        else:
+            yield cut(batch, first, last)
+
+
 # ---- its mean loss ----
 
 
@@ -164,17 +178,22 @@ def _of_logits(logits, y, number, measure):
     checks.check_logits(logits, y, number, measure)
     if logits.dim() == 3:
         counts = y != IGNORED_LABEL  # [B, T]
-        logits, y = _counted(logits, counts, number), y[counts]
+        if not bool(counts.any()):
+            return _of_nothing(logits)
+        logits, y = _counted(logits, counts), y[counts]
     logits = at_least_float32(logits)
     losses = measure.losses(logits, y)
     return MeanLoss(losses.mean(), partial(len, logits), logits)
 
 
-def _counted(logits, counts, number):
+def _of_nothing(logits):
+    """The mean loss of a batch in which no token counts: 0, with gradients of 0."""
+    zero = 0 * at_least_float32(logits).sum()
+    return MeanLoss(zero, lambda: 0, None, is_empty=True)
+
+
+def _counted(logits, counts):
     """The logits [N, V] of the tokens that count. logits: [B, T, V], counts: bool [B, T]."""
-    if not bool(counts.any()):
-        message = f"batch {number} has no token that counts"
-        raise ValueError(f"{message}: all are masked, or labelled {IGNORED_LABEL}; omit it")
     if bool(counts.all()):
         return logits.flatten(0, 1)
     return logits[counts]
@@ -212,6 +231,8 @@ def _of_dict(model, batch, number, measure):
     if value is None:
         return _of_logits(logits_in(output), labels, number, measure)
     logits = getattr(output, "logits", None)
+    if logits is not None and bool((labels == IGNORED_LABEL).all()):
+        return _of_nothing(logits)  # its own mean over nothing is NaN
     return MeanLoss(at_least_float32(value), partial(_label_count, value, logits, labels), None)
 
 
@@ -258,7 +279,9 @@ def _norm_of_dict(logits, labels, attention_mask, number, measure):
             if isinstance(mask, Tensor) and mask.shape == counts.shape:
                 counts = mask != ignored
                 break
-        logits = _counted(logits, counts, number)
+        if not bool(counts.any()):
+            return _of_nothing(logits)
+        logits = _counted(logits, counts)
     dummy_labels = torch.zeros(len(logits), dtype=torch.int64, device=logits.device)
     return _of_logits(logits, dummy_labels, number, measure)
 

@@ -20,6 +20,9 @@ WANTED_LOGITS = (
     "it must give logits [B, C], for labels [B], or of tokens [B, T, V], for labels [B, T]; "
     f"for any other model give {SHOWN_LOSS}"
 )
+NOTHING_COUNTS = (
+    "batch {number} has no token that counts: all are masked, or labelled -100; omit it"
+)
 NO_GRADIENT = (
     "no gradient flows from the loss to a parameter that is not frozen; "
     "the model must not detach its logits or run in torch.no_grad()"

@@ -1,7 +1,7 @@
 """Importances: the loop over batches or samples, and what it adds up."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -142,7 +142,9 @@ def _add_batch_mean(work, batch, number, processes, is_filler=False):
     in_float16 = computes_in_float16(work.model, value)
     if processes.count > 1:
         checks.check_wide_enough(in_float16)
-        value = value * processes.loss_weight(0 if is_filler else mean.size())
+        value = value * processes.loss_weight(0 if is_filler else mean.size(), number)
+    elif mean.is_empty:
+        raise ValueError(checks.NOTHING_COUNTS.format(number=number))
     add_gradients(
         work.sums,
         work.parameters,
@@ -160,7 +162,7 @@ def _add_batch_mean(work, batch, number, processes, is_filler=False):
 def _add_samples(work, batch, number):
     """Add |gradient of each sample's own loss|^power."""
     # Squares of single samples' gradients would keep two digits in the half precision of autocast.
-    with torch.autocast(work.device.type, enabled=False):
+    with torch.autocast(work.device.type, enabled=False), _not_compiled(work.model):
         is_pair = work.loss is None and not isinstance(batch, Mapping)
         is_of_tokens = is_pair and batch[1].dim() > 1 and not batch[1].is_floating_point()
         if is_pair and not is_of_tokens:
@@ -191,6 +193,14 @@ def _add_samples_at_once(work, x, y, number):
     parts = per_sample_sums(network, parameters, x, losses_of, measure.power, check, read.logits_in)
     for name, value in parts:
         work.sums[prefix + name] += value
+
+
+def _not_compiled(model):
+    """Inside, compiled networks run as Python: what looks into layers cannot be compiled."""
+    for module in model.modules():
+        if hasattr(module, "_orig_mod") or module._compiled_call_impl is not None:
+            return torch.compiler.set_stance("force_eager")
+    return nullcontext()
 
 
 def _without_wrapper(model):

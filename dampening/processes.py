@@ -15,8 +15,8 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 WANTED_SHARDS = (
-    "is sharded in another way than by fully_shard, or only some of the model is; call fully_shard "
-    "on the whole model (tensor parallel models are not supported)"
+    "is sharded in another way than by fully_shard (tensor parallel models are not supported); "
+    "shard it so, or gather it on one device"
 )
 
 
@@ -149,16 +149,24 @@ class Processes:
             return self.mesh.device_type
         return "cuda" if dist.get_backend(self.group) == "nccl" else "cpu"
 
-    def loss_weight(self, count: int) -> float:
+    def loss_weight(self, count: int, number: int) -> float:
         """What a process's mean loss is multiplied by, so that the gradients' mean is the batch's.
 
-        count: the samples or tokens in this process's part. FSDP divides by the number of
-        processes; without it they are summed.
+        count: the samples or tokens in this process's part of the batch of this number. FSDP
+        divides by the number of processes; without it gradients are summed.
         """
         (total,) = self.sum([count])
         if total == 0:
-            raise ValueError("a batch has no sample or token that counts; omit it")
-        return (self.count if self.mesh is not None else 1) * count / total
+            raise ValueError(f"batch {number} has no sample or token that counts; omit it")
+        divided_by = self.count if self.mesh is not None else 1
+        return divided_by * count / total
+
+
+def check_initialized(what: str) -> None:
+    """ValueError where there are no processes for what is asked."""
+    if not (dist.is_available() and dist.is_initialized()):
+        way_out = "call torch.distributed.init_process_group first"
+        raise ValueError(f"{what}, and there are none; {way_out}")
 
 
 def processes_of(parameters: dict[str, Any], reduce_over: Any) -> Processes:
@@ -167,9 +175,8 @@ def processes_of(parameters: dict[str, Any], reduce_over: Any) -> Processes:
     reduce_over: the process group of a model that each process holds whole, or None.
     ValueError where this cannot be.
     """
-    if reduce_over is not None and not (dist.is_available() and dist.is_initialized()):
-        way_out = "call torch.distributed.init_process_group first"
-        raise ValueError(f"reduce_over is a group of processes, and there is none; {way_out}")
+    if reduce_over is not None:
+        check_initialized("reduce_over is a group of processes")
     sharded = [name for name, p in parameters.items() if is_sharded(p)]
     if not sharded:
         if reduce_over is None:
@@ -177,7 +184,8 @@ def processes_of(parameters: dict[str, Any], reduce_over: Any) -> Processes:
         return Processes(dist.get_world_size(reduce_over), group=reduce_over)
     for name, p in parameters.items():
         if p.requires_grad and not is_sharded(p):
-            raise ValueError(f"parameter {sharded[0]} {WANTED_SHARDS}: {name} is whole")
+            way_out = "call fully_shard on the whole model too"
+            raise ValueError(f"{sharded[0]} is sharded and {name} is whole; {way_out}")
     mesh = parameters[sharded[0]].device_mesh
     if reduce_over is not None and dist.get_world_size(reduce_over) != mesh.size():
         message = "reduce_over is another group than the one the model is sharded over"
