@@ -1,7 +1,7 @@
 """The figures of a report: which there are, and how their files are called.
 
 comparisons.py draws the methods next to each other, scatter.py D_f against D_r, curves.py what was
-varied.
+varied, suitability.py what the importances said beforehand.
 """
 
 import re
@@ -17,6 +17,7 @@ from reports.comparisons import entropy, layers, scores
 from reports.curves import alphas, healing
 from reports.frame import Setup
 from reports.scatter import overview, trade_off
+from reports.suitability import suitability
 from reports.summary import Sections, Summaries
 
 FEW_ALPHAS = 12  # rows over alpha that are drawn next to the other methods too
@@ -72,6 +73,7 @@ def figures(setup: Setup, sections: Sections) -> dict[str, Figure]:
     drawn: dict[str, Figure | None] = {}
     if curves:
         drawn["alpha"] = alphas(title, run_sections, curves)
+    drawn["suitability"] = suitability(title, run_sections)
     if all(others.values()):
         drawn["scores"] = scores(title, others, note)
         drawn["trade-off"] = trade_off(title, others, note)

@@ -178,8 +178,8 @@ class Suitability(Part):
     )
     ceiling: Annotated[float, Field(ge=1, le=1e12)] | None = Field(
         None,
-        description="D's size over D_f's: an alpha as large selects nothing where D is sorted by "
-        "class; missing with I_Dr, which has no ceiling",
+        description="D's size over D_f's: an alpha as large selects nothing where D's batches over "
+        "D_f are D_f's own; missing with I_Dr, which has no ceiling",
     )
     adaptive_alpha: NotNegative | None = Field(
         None, description="Adaptive SSD's alpha (s = 1), where the method has computed it"
