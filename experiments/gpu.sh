@@ -1,0 +1,23 @@
+#!/usr/bin/env bash
+# Measurements that need a GPU, one stage a call, each within eight minutes:
+#
+#   experiments/gpu.sh sharded    ssd on a model sharded over NCCL, against the same model whole
+#   experiments/gpu.sh memory     peak memory of SSD on a model of 1 billion parameters in bfloat16
+#
+# PYTHON names the Python to use (python). Nothing is written; the output is the result.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+PYTHON=${PYTHON:-python}
+export PYTHONPATH=$PWD
+
+case ${1:-} in
+  sharded)
+    count=$($PYTHON -c "import torch; print(torch.cuda.device_count())")
+    $PYTHON -m torch.distributed.run --standalone --nproc-per-node "$count" examples/fsdp2.py
+    ;;
+  memory) $PYTHON -m benchmarks.memory --millions 1000 --dtype bfloat16 --gpu ;;
+  *)
+    echo "experiments/gpu.sh STAGE; the stages: sharded, memory" >&2
+    exit 2
+    ;;
+esac
