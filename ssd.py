@@ -29,7 +29,7 @@ in float32. Large models, and models on many GPUs: docs/own_model.md.
 
 import math
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -38,8 +38,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from dampening import batches as read
-from dampening import checks
+from dampening import checks, samples
+from dampening.blocks import row_blocks
 from dampening.importances import importance_and_size
 from dampening.processes import check_initialized, local, resharded, totals
 from dampening.ratios import Ratios, comparable
@@ -85,7 +85,8 @@ def importance(
     Pairs with labels [B] are fast; of other batches the samples are read one by one.
     loss: loss(model, batch) -> what is measured. For "fisher" the batch's mean loss, a scalar; with
     reduce_over and parts that differ, (mean loss, over how many terms it is the mean). For "norm"
-    and "xlf" the logits [..., C]. Tensors in the batch are on the model's device.
+    and "xlf" the logits [..., C]. Tensors in the batch are on the model's device. Another model
+    that the loss uses should be frozen, or it receives gradients.
     reduce_over: a torch.distributed group whose processes all hold the model, each with its part of
     every batch, as `split_batches` gives them. Models sharded by fully_shard need no reduce_over.
     store: the device on which the result is kept, such as "cpu"; None: the parameters' own.
@@ -122,7 +123,7 @@ def split_batches(batches: Iterable, group: Any = None) -> Iterator:
     each sample.
     """
     check_initialized("split_batches shares batches among processes")
-    return read.parts(batches, dist.get_rank(group), dist.get_world_size(group))
+    return samples.parts(batches, dist.get_rank(group), dist.get_world_size(group))
 
 
 # ---- dampening ----
@@ -177,18 +178,28 @@ def dampen(
             checks.check_importances(title, importances, parameters)
         selected = {}
         for name, p in parameters.items():
-            theta = local(p)
-            i_full = comparable(full[name], theta)
-            i_forget = comparable(forget[name], theta)
-            is_selected = i_forget > alpha * i_full
-            factor = (lam * i_full / i_forget).clamp(max=1)  # 0 / 0 is NaN, but not selected
-            theta.copy_(torch.where(is_selected, factor * theta, theta))
-            selected[name] = is_selected.sum()
+            selected[name] = _dampen_tensor(
+                local(p), local(full[name]), local(forget[name]), alpha, lam
+            )
         torch.clear_autocast_cache()  # of the weights as they were
         counts = totals(selected, parameters)
     by_name = {name: count / max(1, parameters[name].numel()) for name, count in counts.items()}
     size = sum(p.numel() for p in parameters.values())
     return Selection(sum(counts.values()) / max(1, size), by_name)
+
+
+def _dampen_tensor(theta, full, forget, alpha, lam):
+    """Dampen one tensor, or this process's part of it; how many of its entries were selected."""
+    count = torch.zeros((), dtype=torch.int64, device=theta.device)
+    for rows in row_blocks(theta):
+        part = theta[rows]
+        i_full = comparable(full[rows], theta)
+        i_forget = comparable(forget[rows], theta)
+        is_selected = i_forget > alpha * i_full
+        factor = (lam * i_full / i_forget).clamp(max=1)  # 0 / 0 is NaN, but not selected
+        part.copy_(torch.where(is_selected, factor * part, part))
+        count += is_selected.sum()
+    return count
 
 
 def sorted_ratios(full: Importances, forget: Importances) -> Ratios:
@@ -202,15 +213,15 @@ def sorted_ratios(full: Importances, forget: Importances) -> Ratios:
     return Ratios(full, forget)
 
 
-def adaptive_alpha(
-    ratios: Sequence[float] | Tensor, share_forgotten: float, strength: float = 1.0
-) -> float:
+def adaptive_alpha(ratios: Ratios | Tensor, share_forgotten: float, strength: float = 1.0) -> float:
     """The p-th percentile of I_Df / I_D, p = 100 - ln(1 + 100 s |D_f| / |D|). arXiv:2402.10098.
 
     ratios: in ascending order, as `sorted_ratios` gives them. share_forgotten: |D_f| / |D|, in
     (0, 1]. strength: s, of Potion's search (arXiv:2406.09173). At most 100 percent are ever
     selected.
+    ValueError or TypeError for a share outside (0, 1].
     """
+    share_forgotten = checks.checked_share(share_forgotten)
     selected_percent = min(100.0, math.log1p(100 * strength * share_forgotten))
     # Linear interpolation between the two neighbours of this position.
     position = (1 - selected_percent / 100) * (len(ratios) - 1)
@@ -265,8 +276,9 @@ def unlearn(  # noqa: PLR0913
     forget, forget_size = take(forget_batches)
     full, full_size = take(full_batches)
     if threshold is None:
-        threshold = adaptive_alpha(sorted_ratios(full, forget), forget_size / full_size)
-    else:
+        share_forgotten = checks.share_of(forget_size, full_size)
+        threshold = adaptive_alpha(sorted_ratios(full, forget), share_forgotten)
+    elif forget_size is not None and full_size is not None:
         warn_at_ceiling(threshold, full_size, forget_size)
     selection = dampen(model, full, forget, alpha=threshold, lam=lam)
     if selection == 0:
@@ -285,7 +297,7 @@ def warn_at_ceiling(alpha: float, full_size: int, forget_size: int) -> None:
     if alpha >= ceiling:
         message = f"alpha = {alpha:g} reaches |D| / |D_f| = {ceiling:.4g}"
         reason = "where D's batches over D_f are D_f's own, nothing can be selected"
-        warnings.warn(f"{message}: {reason}; take a smaller alpha", stacklevel=2)
+        warnings.warn(f"{message}: {reason}; take a smaller alpha", stacklevel=3)
 
 
 # ---- beforehand ----
@@ -312,6 +324,8 @@ def suitability(
     Errors: as for `dampen`, and ValueError for a share_forgotten outside (0, 1].
     """
     thresholds = [checks.checked_alpha(alpha) for alpha in alphas]
+    if not thresholds:
+        raise ValueError("alphas is empty; give the values of alpha that are to be shown")
     ceiling, adaptive = None, None
     if share_forgotten is not None:
         share_forgotten = checks.checked_share(share_forgotten)

@@ -6,7 +6,7 @@ gives `loss=`, anything.
 
 import inspect
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from dampening import checks
 from dampening.measures import Measure
+from dampening.samples import size
 from per_sample_gradients import at_least_float32
 
 IGNORED_LABEL = -100  # of tokens that do not count, as torch and HuggingFace have it
@@ -28,99 +29,6 @@ class MeanLoss(NamedTuple):
     size: Callable[[], int]  # of how many samples or tokens it is the mean
     logits: Tensor | None  # [N, C], through which all gradients pass, where they are known
     is_empty: bool = False  # whether no token counts; then it is 0
-
-
-class Filler(NamedTuple):
-    """A batch of one sample for a process that has none of its own. It counts for nothing."""
-
-    batch: Any
-
-
-# ---- any batch ----
-
-
-def size(batch: Any) -> int:
-    """How many samples a batch holds: the first axis of its first tensor; 1 where it has none."""
-    first = next(_tensors(batch), None)
-    if first is None or first.dim() == 0:
-        return 1
-    return len(first)
-
-
-def _tensors(batch):
-    """All tensors in a batch, in its order."""
-    if isinstance(batch, Tensor):
-        yield batch
-    elif isinstance(batch, Mapping):
-        for part in batch.values():
-            yield from _tensors(part)
-    elif isinstance(batch, tuple | list):
-        for part in batch:
-            yield from _tensors(part)
-
-
-def moved(batch: Any, device: torch.device) -> Any:
-    """The batch with its tensors on the device, of the kind that it was."""
-
-    def move(tensor):
-        tensor = tensor.clone() if tensor.is_inference() else tensor  # for a backward pass
-        return tensor.to(device)
-
-    if hasattr(batch, "to") and not isinstance(batch, Tensor):
-        return batch.to(device)  # HuggingFace's BatchEncoding, a graph, ...
-    return _with_tensors(batch, move)
-
-
-def cut(batch: Any, first: int, last: int) -> Any:
-    """The samples first, ..., last - 1 of a batch.
-
-    Raises ValueError where a tensor has another first axis than the batch's first tensor.
-    """
-    count = size(batch)
-
-    def part(tensor):
-        if tensor.dim() == 0 or len(tensor) != count:
-            shape = list(tensor.shape)
-            message = f"a batch of {count} samples holds a tensor {shape}, which cannot be cut"
-            raise ValueError(f"{message} into samples; give each tensor one row for each sample")
-        return tensor[first:last]
-
-    return _with_tensors(batch, part)
-
-
-def _with_tensors(batch, change):
-    """The batch with `change` applied to each of its tensors."""
-    if isinstance(batch, Tensor):
-        return change(batch)
-    if isinstance(batch, Mapping):
-        return {name: _with_tensors(part, change) for name, part in batch.items()}
-    if isinstance(batch, tuple | list):
-        parts = [_with_tensors(part, change) for part in batch]
-        is_named = hasattr(batch, "_fields")
-        return type(batch)(*parts) if is_named else type(batch)(parts)
-    return batch
-
-
-def singles(batch: Any) -> Iterator[Any]:
-    """Each sample of a batch as a batch of its own."""
-    for first in range(size(batch)):
-        yield cut(batch, first, first + 1)
-
-
-def parts(batches: Iterable, part: int, count: int) -> Iterator:
-    """Of each batch the part-th of `count` parts, or a Filler where that is empty."""
-    for batch in batches:
-        samples = size(batch)
-        first, last = samples * part // count, samples * (part + 1) // count
-        if samples == 0:
-            continue
-        if first == last:
-            yield Filler(cut(batch, 0, 1))
-        else:
-            yield cut(batch, first, last)
-
-
-# ---- its mean loss ----
 
 
 def mean_loss(
@@ -204,7 +112,7 @@ def _warn_of_unshifted_labels(x, y, logits, number):
     is_tokens = logits.dim() == 3 and not x.is_floating_point() and x.shape == y.shape
     if number == 1 and is_tokens and y.shape[1] > 1:
         counts = y != IGNORED_LABEL
-        if torch.equal(x[counts], y[counts].to(x.dtype)):
+        if bool(counts.any()) and torch.equal(x[counts], y[counts].to(x.dtype)):
             message = "the labels of the tokens are the tokens themselves"
             way_out = "shift them, or give dicts, of which the model takes its own loss"
             warnings.warn(f"{message}, not those that follow; {way_out}", stacklevel=2)
@@ -226,13 +134,16 @@ def _of_dict(model, batch, number, measure):
     if not _takes_labels(model):
         return _of_logits(logits_in(model(**inputs)), labels, number, measure)
     checks.check_labels_of_dict(model, labels, number, IGNORED_LABEL)
-    output = model(**batch)
+    if labels.dtype in (torch.int8, torch.uint8, torch.int16, torch.int32):
+        labels = labels.long()  # the only one that torch's cross-entropy takes
+    output = model(**inputs, labels=labels)
     value = _own_loss(output)
     if value is None:
         return _of_logits(logits_in(output), labels, number, measure)
     logits = getattr(output, "logits", None)
-    if logits is not None and bool((labels == IGNORED_LABEL).all()):
-        return _of_nothing(logits)  # its own mean over nothing is NaN
+    has_tokens = labels.dim() == 2 and logits is not None
+    if has_tokens and bool((labels[:, 1:] == IGNORED_LABEL).all()) and bool(value.isnan()):
+        return _of_nothing(logits)  # a mean over nothing
     return MeanLoss(at_least_float32(value), partial(_label_count, value, logits, labels), None)
 
 
@@ -244,12 +155,17 @@ def _takes_labels(model):
 
 
 def _own_loss(output):
-    """The scalar loss in what a model gives, or None."""
+    """The scalar loss in what a model gives for labels, or None."""
     value = getattr(output, "loss", None)
-    if value is None and isinstance(output, tuple) and len(output) > 0:
-        value = output[0]
-    is_scalar = isinstance(value, Tensor) and value.dim() == 0
-    return value if is_scalar else None
+    if value is None and isinstance(output, tuple):
+        scalars = [part for part in output if isinstance(part, Tensor) and part.dim() == 0]
+        value = scalars[0] if scalars else None
+    if value is None:
+        return None
+    if not isinstance(value, Tensor) or value.numel() != 1:
+        kind = list(value.shape) if isinstance(value, Tensor) else type(value).__name__
+        raise ValueError(f"the model's own loss is {kind}, not a scalar; give {checks.SHOWN_LOSS}")
+    return value.reshape(())
 
 
 def _label_count(value, logits, labels):
@@ -258,9 +174,12 @@ def _label_count(value, logits, labels):
     A causal language model leaves out the first label of each row; other models do not. Which it
     is, shows in the loss.
     """
-    is_tokens = labels.dim() == 2 and not labels.is_floating_point()
-    if not is_tokens or logits is None:
+    if labels.dim() < 2 or labels.is_floating_point():
         return len(labels)
+    if labels.dim() > 2 or logits is None or logits.dim() != 3:
+        message = "it cannot be seen over how many labels the model's own loss is the mean"
+        way_out = "give loss=, which then gives the pair (mean loss, number of labels)"
+        raise ValueError(f"{message}; {way_out}")
     without_first = F.pad(labels[:, 1:], (0, 1), value=IGNORED_LABEL)
     logits, value = at_least_float32(logits.detach()), value.detach()
     distances = {}
@@ -297,7 +216,8 @@ def _by_callers_loss(model, batch, measure, loss):
         if isinstance(value, tuple) and len(value) == 2:
             value, count = value
         checks.check_scalar(value)
-        return MeanLoss(at_least_float32(value).reshape(()), lambda: int(count), None)
+        count_of_terms = partial(checks.checked_count, count)
+        return MeanLoss(at_least_float32(value).reshape(()), count_of_terms, None)
     logits = logits_in(value)
     checks.check_any_logits(logits)
     logits = at_least_float32(logits.reshape(-1, logits.shape[-1]))

@@ -3,7 +3,6 @@
 First the settings, then the model, the batches, what the model gives, and the importances.
 """
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from dampening import processes
+from dampening.blocks import row_blocks
 from dampening.measures import MEASURES
 
 SHOWN_LOSS = "loss=, as in loss=lambda model, batch: model(**batch).loss"
@@ -59,7 +59,7 @@ def checked_lam(lam: Any) -> float:
     """The same for lambda, which must be finite too."""
     wanted = "a finite number, 0 or more, not negative"
     lam = _checked_number("lam", lam, wanted)
-    if lam == math.inf:  # times an importance of 0 it is NaN
+    if lam > torch.finfo(torch.float32).max:  # times an importance of 0 it is NaN
         raise ValueError(f"lam is {lam}; it must be {wanted}")
     return lam
 
@@ -104,7 +104,20 @@ def checked_parameters(model: Any) -> dict[str, nn.Parameter]:
         reason = _reason_against(p)
         if reason is not None:
             raise ValueError(f"parameter {name} {reason}")
+    _check_memory_is_not_shared(parameters)
     return parameters
+
+
+def _check_memory_is_not_shared(parameters: dict[str, nn.Parameter]) -> None:
+    """Two parameters in the same memory would be dampened twice."""
+    names: dict[tuple, str] = {}
+    for name, p in parameters.items():
+        if processes.is_sharded(p) or p.numel() == 0:
+            continue
+        first = names.setdefault((p.device, p.data_ptr()), name)
+        if first != name:
+            way_out = "make them one parameter (model.a = model.b)"
+            raise ValueError(f"parameters {first} and {name} share their memory; {way_out}")
 
 
 def _is_quantized(module):
@@ -218,6 +231,24 @@ def check_any_batch(count: int) -> None:
         raise ValueError(f"{message}; give a list or a DataLoader")
 
 
+def share_of(forget_size: int | None, full_size: int | None) -> float:
+    """|D_f| / |D|, which the adaptive alpha needs. ValueError where it is not known."""
+    if forget_size is None or full_size is None:
+        message = 'alpha="adaptive" needs the numbers of samples, and the batches do not say them'
+        way_out = "give tuples, dicts, or lists with an entry for each sample"
+        raise ValueError(f"{message}; {way_out}")
+    return min(1.0, forget_size / full_size)
+
+
+def check_store(store: Any) -> None:
+    """ValueError for what is no device."""
+    try:
+        torch.zeros(0, device=store)
+    except (RuntimeError, TypeError) as error:
+        wanted = 'a device that is there, such as "cpu"'
+        raise ValueError(f"store is {_brief(store)}; it must be {wanted}") from error
+
+
 def check_wide_enough(in_float16: bool) -> None:
     """Gradients in float16 must be scaled, which several processes do not agree upon."""
     if in_float16:
@@ -248,12 +279,21 @@ def check_logits(logits: Tensor, y: Tensor, number: int, measure: Any) -> None:
 def check_any_logits(logits: Tensor) -> None:
     """Refuse what no norm can be taken of: [..., C] is wanted."""
     if not logits.is_floating_point():
-        raise ValueError(f"the model gives {logits.dtype}; {WANTED_LOGITS} in floating point")
+        raise ValueError(f"the model gives {logits.dtype}, no floating point; {WANTED_LOGITS}")
     if not logits.requires_grad:
         raise ValueError(NO_GRADIENT)
     if logits.dim() == 0:
         way_out = "for norm and xlf loss= must give logits [..., C]"
         raise ValueError(f"loss= gives a scalar, which has no norm over classes; {way_out}")
+
+
+def checked_count(count: Any) -> int:
+    """Over how many terms a caller's loss is the mean, as one of Python's numbers."""
+    if count is None:
+        way_out = "let loss= give the pair (mean loss, number of terms)"
+        raise ValueError(f"a batch does not say how many samples it holds; {way_out}")
+    wanted = "loss= must give (mean loss, number of terms), a number of 0 or more"
+    return int(_checked_number("the number of terms", count, wanted))
 
 
 def check_scalar(value: Any) -> None:
@@ -287,22 +327,28 @@ def _check_labels(y, number, num_classes, ignored):
 def check_labels_of_dict(model: nn.Module, labels: Tensor, number: int, ignored: int) -> None:
     """Refuse labels that a model of HuggingFace's would look up out of range.
 
-    Labels in floating point are for its other losses, and so are those of one logit.
+    This is for those models of which the number of classes is known: classifiers and language
+    models. What others make of their labels is theirs.
     """
-    num_classes = _num_classes(model)
-    if labels.is_floating_point() or num_classes is None or num_classes < 2:
+    num_classes = _num_classes(model, labels)
+    if num_classes is None or num_classes < 2 or labels.is_floating_point():
         return
-    is_of_tokens = labels.dim() > 1
-    rows = labels.flatten(1) if is_of_tokens else labels
-    _check_labels(rows, number, num_classes, ignored=ignored if is_of_tokens else None)
+    _check_labels(labels, number, num_classes, ignored=ignored if labels.dim() > 1 else None)
 
 
-def _num_classes(model):
-    """How many classes a model of HuggingFace's gives logits of, or None."""
-    head = model.get_output_embeddings() if hasattr(model, "get_output_embeddings") else None
-    if head is not None:
-        return head.weight.shape[0]
-    return getattr(getattr(model, "config", None), "num_labels", None)
+def _num_classes(model, labels):
+    """How many classes the labels of a model of HuggingFace's are of, or None."""
+    network = getattr(model, "_orig_mod", model)  # of torch.compile
+    name = type(network).__name__
+    config = getattr(network, "config", None)
+    if labels.dim() == 1 and "Classification" in name and "Token" not in name:
+        return getattr(config, "num_labels", None)
+    if labels.dim() == 2 and "TokenClassification" in name:
+        return getattr(config, "num_labels", None)
+    if labels.dim() == 2 and hasattr(network, "get_output_embeddings"):
+        head = network.get_output_embeddings()
+        return None if head is None else head.weight.shape[0]
+    return None
 
 
 def raise_not_finite(model: nn.Module, inputs: list[tuple[str, Tensor]], number: int) -> None:
@@ -312,7 +358,8 @@ def raise_not_finite(model: nn.Module, inputs: list[tuple[str, Tensor]], number:
     for name, tensor in tensors:
         if not bool(torch.isfinite(processes.local(tensor.detach())).all()):
             raise ValueError(f"{message}: {name} holds NaN or infinity; mend or omit it")
-    raise ValueError(f"{message}: the network overflows; run it in a wider precision")
+    reasons = "the network overflows, or its loss is a mean over nothing"
+    raise ValueError(f"{message}: {reasons}; run it in a wider precision, or omit the batch")
 
 
 # ---- importances ----
@@ -322,7 +369,11 @@ def check_sums(sums: dict[str, Tensor]) -> None:
     """Refuse sums of which any is not finite."""
     broken = {}
     for name, value in sums.items():
-        broken[name] = (~torch.isfinite(processes.local(value))).sum()
+        part = processes.local(value)
+        count = torch.zeros((), dtype=torch.int64, device=part.device)
+        for rows in row_blocks(part):
+            count += (~torch.isfinite(part[rows])).sum()
+        broken[name] = count
     for name, count in processes.totals(broken, sums).items():
         if count:
             reason = "its gradients hold NaN or overflow"
@@ -345,9 +396,15 @@ def check_importances(title: str, importances: Any, tensors: Mapping[str, Tensor
         if not processes.are_sharded_alike(value, tensor):
             way_out = "take both from one model, or load it with torch.distributed.checkpoint"
             raise ValueError(f"{title} of {name} is not sharded as the parameter is; {way_out}")
+        if value.layout != torch.strided or value.dtype not in PARAMETER_DTYPES or value.is_meta:
+            kind = f"{value.dtype}, {value.layout}, on {value.device}"
+            raise ValueError(f"{title} of {name} is {kind}; {wanted}")
         part = processes.local(value)
-        is_sound = torch.isfinite(part) & (part >= 0)
-        broken[name] = (~is_sound).sum()
+        count = torch.zeros((), dtype=torch.int64, device=part.device)
+        for rows in row_blocks(part):
+            is_sound = torch.isfinite(part[rows]) & (part[rows] >= 0)
+            count += (~is_sound).sum()
+        broken[name] = count
     for name, count in processes.totals(broken, tensors).items():
         if count:
             way_out = "look for NaN in the model and its data"

@@ -16,6 +16,10 @@ from torch import Tensor
 from dampening.processes import Processes, is_sharded, local
 from per_sample_gradients import FLOAT16_RETRIES, at_least_float32, loss_scale
 
+NO_GRADIENT_ARRIVES = (
+    "no gradient of the loss reaches a parameter of the model that is not frozen; the loss must be "
+    "computed by this model, and with FSDP set_requires_gradient_sync must be True"
+)
 FIRST_SCALE = 2.0**16  # of a float16 loss whose logits are not known, as torch's GradScaler has it
 
 
@@ -60,7 +64,10 @@ def add_gradients(
 def _backward(loss, parameters, receive, retain_graph=False):
     """A backward pass: receive(name, gradient) for each parameter that has one."""
 
+    received = []
+
     def hand_over(name, parameter):
+        received.append(name)
         gradient = parameter.grad
         parameter.grad = None
         _check_dense(name, gradient)
@@ -68,18 +75,17 @@ def _backward(loss, parameters, receive, retain_graph=False):
             gradient = gradient.redistribute(placements=parameter.placements).to_local()
         receive(name, gradient)
 
-    # FSDP's graph holds the gathered parameters and not those that are in the model.
-    any_is_sharded = any(is_sharded(p) for p in parameters.values())
-    leaves = None if any_is_sharded else list(parameters.values())
     with _own_gradients_kept(parameters):
         hooks = []
         for name, p in parameters.items():
             hooks.append(p.register_post_accumulate_grad_hook(partial(hand_over, name)))
         try:
-            loss.backward(inputs=leaves, retain_graph=retain_graph)
+            loss.backward(retain_graph=retain_graph)
         finally:
             for hook in hooks:
                 hook.remove()
+    if not received:
+        raise ValueError(NO_GRADIENT_ARRIVES)
 
 
 def _add_over_group(parameters, loss, group, add):
@@ -88,9 +94,10 @@ def _add_over_group(parameters, loss, group, add):
     Here all gradients are held for a moment: a process may lack one that others have, and all must
     sum them in one order.
     """
-    leaves = list(parameters.values())
     with _own_gradients_kept(parameters):
-        loss.backward(inputs=leaves)
+        loss.backward()
+        if all(p.grad is None for p in parameters.values()):
+            raise ValueError(NO_GRADIENT_ARRIVES)
         for name, p in parameters.items():
             gradient = torch.zeros_like(p) if p.grad is None else p.grad
             p.grad = None

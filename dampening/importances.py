@@ -9,8 +9,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from dampening import batches as read
-from dampening import checks
+from dampening import checks, samples
+from dampening.batches import logits_in, mean_loss
 from dampening.gradients import add_gradients
 from dampening.measures import MEASURES, Measure
 from dampening.processes import Processes, in_step, local, processes_of, resharded
@@ -26,10 +26,11 @@ def importance_and_size(
     loss: Callable | None,
     reduce_over: Any,
     store: str | torch.device | None,
-) -> tuple[dict[str, Tensor], int]:
+) -> tuple[dict[str, Tensor], int | None]:
     """(what ssd.importance returns, the number of samples that it was taken from)."""
     checks.check_measure(measure, per_sample, loss)
     checks.check_batches(batches)
+    checks.check_store(store)
     checks.checked_parameters(model)
     with _eval_mode(model), resharded(model):
         checks.check_trainable(model)
@@ -39,7 +40,7 @@ def importance_and_size(
             parameters={name: p for name, p in parameters.items() if p.requires_grad},
             measure=MEASURES[measure],
             loss=loss,
-            processes=processes_of(parameters, reduce_over),
+            processes=processes_of(model, parameters, reduce_over),
             sums={name: _zeros(p) for name, p in parameters.items()},
         )
         if per_sample:
@@ -80,19 +81,26 @@ def _zeros(p):
 
 
 def _read_batches(work, batches):
-    """Add every batch's gradient to the sums; (number of batches, number of samples in them)."""
-    batch_count, sample_count = 0, 0
-    in_common = in_step(batches, work.processes, lambda batch: read.size(batch) == 0)
+    """Add every batch's gradient to the sums.
+
+    Returns the number of batches, and that of the samples in them: None where a batch does not say.
+    """
+    batch_count, sample_count, unknown_count = 0, 0, 0
+    in_common = in_step(batches, work.processes, lambda batch: samples.size(batch) == 0)
     for number, batch, is_filler in _numbered(in_common, work):
         with torch.enable_grad():  # the batches may come from a generator in torch.no_grad()
             _add_batch_mean(work, batch, number, work.processes, is_filler)
         batch_count += 1
-        sample_count += 0 if is_filler else read.size(batch)
+        size = 0 if is_filler else samples.size(batch)
+        if size is None:
+            unknown_count += 1
+        else:
+            sample_count += size
         if batch_count == 1:
             checks.check_sums(work.sums)  # say what is wrong before the other batches are read
-    (sample_count,) = work.processes.sum([sample_count])
+    sample_count, unknown_count = work.processes.sum([sample_count, unknown_count])
     checks.check_any_batch(batch_count)
-    return batch_count, sample_count
+    return batch_count, None if unknown_count else sample_count
 
 
 def _read_samples(work, batches):
@@ -102,13 +110,12 @@ def _read_samples(work, batches):
         if is_filler:
             continue
         with torch.enable_grad():
-            _add_samples(work, batch, number)
+            sample_count += _add_samples(work, batch, number)
         batch_count += 1
-        sample_count += read.size(batch)
         if batch_count == 1:
             checks.check_sums(work.sums)
     batch_count, sample_count = work.processes.sum([batch_count, sample_count])
-    checks.check_any_batch(batch_count)
+    checks.check_any_batch(min(batch_count, sample_count))
     if work.processes.count > 1:
         for value in work.sums.values():
             dist.all_reduce(value, group=work.processes.group)
@@ -121,12 +128,12 @@ def _numbered(batches, work):
     Batches without samples are omitted.
     """
     for number, batch in enumerate(batches, 1):
-        is_filler = isinstance(batch, read.Filler)
+        is_filler = isinstance(batch, samples.Filler)
         content = batch.batch if is_filler else batch
         if work.loss is None:
             content = checks.checked_batch(content, number)
-        if read.size(content) > 0:
-            yield number, read.moved(content, work.device), is_filler
+        if samples.size(content) != 0:
+            yield number, samples.moved(content, work.device), is_filler
 
 
 # ---- a batch's mean ----
@@ -137,14 +144,18 @@ def _add_batch_mean(work, batch, number, processes, is_filler=False):
 
     processes: that share the batch; of a filler this process takes part with a weight of 0.
     """
-    mean = read.mean_loss(work.model, batch, number, work.measure, work.loss)
+    mean = mean_loss(work.model, batch, number, work.measure, work.loss)
+    if processes.count == 1 and mean.is_empty:
+        raise ValueError(checks.NOTHING_COUNTS.format(number=number))
+    _add_mean(work, mean, number, processes, is_filler)
+
+
+def _add_mean(work, mean, number, processes, is_filler):
     value = mean.value
     in_float16 = computes_in_float16(work.model, value)
     if processes.count > 1:
         checks.check_wide_enough(in_float16)
         value = value * processes.loss_weight(0 if is_filler else mean.size(), number)
-    elif mean.is_empty:
-        raise ValueError(checks.NOTHING_COUNTS.format(number=number))
     add_gradients(
         work.sums,
         work.parameters,
@@ -160,18 +171,23 @@ def _add_batch_mean(work, batch, number, processes, is_filler=False):
 
 
 def _add_samples(work, batch, number):
-    """Add |gradient of each sample's own loss|^power."""
+    """Add |gradient of each sample's own loss|^power; how many samples have a loss."""
     # Squares of single samples' gradients would keep two digits in the half precision of autocast.
     with torch.autocast(work.device.type, enabled=False), _not_compiled(work.model):
         is_pair = work.loss is None and not isinstance(batch, Mapping)
         is_of_tokens = is_pair and batch[1].dim() > 1 and not batch[1].is_floating_point()
         if is_pair and not is_of_tokens:
             _add_samples_at_once(work, *batch, number)
-            return
+            return len(batch[1])
         if work.measure.name == "true_fisher":
             raise ValueError(f"true_fisher needs pairs (x, y [B]); batch {number} is no such pair")
-        for single in read.singles(batch):
-            _add_batch_mean(work, single, number, Processes(1))
+        count = 0
+        for single in samples.singles(batch):
+            mean = mean_loss(work.model, single, number, work.measure, work.loss)
+            if not mean.is_empty:
+                _add_mean(work, mean, number, Processes(1), is_filler=False)
+                count += 1
+        return count
 
 
 def _add_samples_at_once(work, x, y, number):
@@ -184,13 +200,13 @@ def _add_samples_at_once(work, x, y, number):
         return measure.losses(logits, y[samples])
 
     def check(output):
-        logits = read.logits_in(output)
+        logits = logits_in(output)
         checks.check_logits(logits, y, number, measure)
         losses = measure.losses(at_least_float32(logits), y)
         if not bool(torch.isfinite(losses).all()):
             checks.raise_not_finite(work.model, [("x", x)], number)
 
-    parts = per_sample_sums(network, parameters, x, losses_of, measure.power, check, read.logits_in)
+    parts = per_sample_sums(network, parameters, x, losses_of, measure.power, check, logits_in)
     for name, value in parts:
         work.sums[prefix + name] += value
 

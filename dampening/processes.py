@@ -107,8 +107,13 @@ def resharded(model: nn.Module) -> Iterator[None]:
 
 def _reshard(model):
     for module in model.modules():
-        if hasattr(module, "set_reshard_after_backward"):  # FSDPModule
+        if _is_fsdp(module):
             module.reshard()
+
+
+def _is_fsdp(module):
+    """Whether fully_shard was called on it."""
+    return hasattr(module, "set_reshard_after_backward")
 
 
 def check_wrapper(model: nn.Module) -> None:
@@ -169,8 +174,8 @@ def check_initialized(what: str) -> None:
         raise ValueError(f"{what}, and there are none; {way_out}")
 
 
-def processes_of(parameters: dict[str, Any], reduce_over: Any) -> Processes:
-    """Who shares the batches of a model.
+def processes_of(model: nn.Module, parameters: dict[str, Any], reduce_over: Any) -> Processes:
+    """Who shares the batches of a model with these parameters.
 
     reduce_over: the process group of a model that each process holds whole, or None.
     ValueError where this cannot be.
@@ -182,6 +187,8 @@ def processes_of(parameters: dict[str, Any], reduce_over: Any) -> Processes:
         if reduce_over is None:
             return Processes(1)
         return Processes(dist.get_world_size(reduce_over), group=reduce_over)
+    if not any(_is_fsdp(module) for module in model.modules()):
+        raise ValueError(f"parameter {sharded[0]} {WANTED_SHARDS}")
     for name, p in parameters.items():
         if p.requires_grad and not is_sharded(p):
             way_out = "call fully_shard on the whole model too"

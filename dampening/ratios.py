@@ -6,18 +6,18 @@ bins the wanted ratio lies, and a histogram of the next 16 bits within this bin 
 two passes for float32, four for float64. The result is a sorted list's, to the last bit.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
 
 from dampening import checks
+from dampening.blocks import row_blocks
 from dampening.processes import counted_here, local, sum_over_mesh
 from per_sample_gradients import at_least_float32
 
 DIGIT_BITS = 16
 BINS = 2**DIGIT_BITS
-CHUNK_ENTRIES = 2**20  # ratios that are held at a time
 
 
 def comparable(importance: Tensor, tensor: Tensor) -> Tensor:
@@ -29,7 +29,7 @@ def comparable(importance: Tensor, tensor: Tensor) -> Tensor:
     return at_least_float32(local(importance).to(tensor.device, dtype))
 
 
-class Ratios(Sequence):
+class Ratios:
     """The finite I_Df / I_D in ascending order; `ratios[k]` is the k-th, from 0, as a float.
 
     NaN and infinity, where I_D is 0, are omitted. Of a sharded model every process must ask for the
@@ -102,12 +102,12 @@ class Ratios(Sequence):
         return total
 
     def _bits_of(self, name) -> Iterator[Tensor]:
-        """The bits of a tensor's finite ratios as whole numbers, a chunk at a time."""
-        i_full, i_forget = local(self._full[name]).flatten(), local(self._forget[name]).flatten()
+        """The bits of a tensor's finite ratios as whole numbers, a block at a time."""
+        full, forget = local(self._full[name]), local(self._forget[name])
         integers = torch.int64 if self._digits == 4 else torch.int32
-        chunks = zip(i_full.split(CHUNK_ENTRIES), i_forget.split(CHUNK_ENTRIES), strict=True)
-        for chunk_full, chunk_forget in chunks:
-            divisor = comparable(chunk_full, chunk_forget)
-            ratios = comparable(chunk_forget, divisor) / divisor
+        for rows in row_blocks(full):
+            i_full = comparable(full[rows], forget)
+            i_forget = comparable(forget[rows], i_full)
+            ratios = (i_forget / i_full.to(i_forget.device)).flatten()
             ratios = ratios[torch.isfinite(ratios)]
             yield ratios.to(self.dtype).abs().view(integers)  # abs: -0 is 0

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
+from dampening.blocks import row_blocks
 from dampening.processes import local, totals
 from dampening.ratios import comparable
 
@@ -56,10 +57,14 @@ def measured(
     parameters = dict(model.named_parameters())
     parts, selections = {}, {}
     for name, p in parameters.items():
-        i_full, i_forget = comparable(full[name], local(p)), comparable(forget[name], local(p))
-        parts[name] = _products(i_full, i_forget)
-        counted = [(i_forget > alpha * i_full).sum() for alpha in alphas]
-        selections[name] = torch.stack(counted)
+        theta, of_full, of_forget = local(p), local(full[name]), local(forget[name])
+        product = torch.zeros(3, dtype=torch.float64, device=theta.device)
+        count = torch.zeros(len(alphas), dtype=torch.int64, device=theta.device)
+        for rows in row_blocks(theta):
+            i_full, i_forget = comparable(of_full[rows], theta), comparable(of_forget[rows], theta)
+            product += _products(i_full, i_forget)
+            count += torch.stack([(i_forget > alpha * i_full).sum() for alpha in alphas])
+        parts[name], selections[name] = product, count
     products = totals(parts, parameters)  # {name: [3]}
     counts = totals(selections, parameters)  # {name: [number of alphas]}
     sizes = {name: p.numel() for name, p in parameters.items()}

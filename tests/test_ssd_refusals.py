@@ -42,8 +42,9 @@ def test_bad_settings_are_refused_before_any_importance(setting, value):
 def test_infinite_lam_is_refused_and_adaptive_is_no_word_for_dampen():
     model = nn.Linear(2, 2)
     importances = {name: torch.zeros_like(p) for name, p in model.named_parameters()}
-    with pytest.raises(ValueError, match="finite"):
-        ssd.unlearn(model, Unread(), Unread(), alpha=1, lam=float("inf"))
+    for lam in (float("inf"), 1e39):  # float32 ends at 3.4e38
+        with pytest.raises(ValueError, match="finite"):
+            ssd.unlearn(model, Unread(), Unread(), alpha=1, lam=lam)
     with pytest.raises(TypeError, match="alpha is 'adaptive'; it must be a number"):
         ssd.dampen(model, importances, importances, alpha="adaptive", lam=1)
     with pytest.raises(TypeError, match='or "adaptive"'):
@@ -368,6 +369,9 @@ def test_dampen_refuses_and_leaves_the_model(change, words):
         ({"weight": [[1.0, 1.0]]}, "nothing of weight's shape"),
         ({"weight": torch.ones(2)}, "nothing of weight's shape"),
         ({"weight": torch.ones(1, 2, dtype=torch.complex64)}, "nothing of weight's shape"),
+        ({"weight": torch.ones(1, 2).to_sparse()}, "weight is torch.float32, torch.sparse_coo"),
+        ({"weight": torch.ones(1, 2, device="meta")}, "on meta"),
+        ({"weight": torch.ones(1, 2, dtype=torch.int64)}, "weight is torch.int64"),
         ({"weight": -torch.ones(1, 2)}, "weight is not finite or is negative"),
         ({"weight": torch.full((1, 2), float("inf"))}, "weight is not finite or is negative"),
     ],

@@ -7,6 +7,7 @@ import copy
 import json
 import sys
 import warnings
+from types import SimpleNamespace
 
 import torch
 import torch.distributed as dist
@@ -15,6 +16,11 @@ from torch import nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor
+from torch.distributed.tensor.parallel import (
+    ColwiseParallel,
+    RowwiseParallel,
+    parallelize_module,
+)
 
 import ssd
 
@@ -38,6 +44,15 @@ class Tied(nn.Module):
         for layer in self.layers:
             x = x + layer(x)
         return self.head(x)
+
+
+class OnlyLoss(Tied):
+    """Gives its own loss and no logits."""
+
+    def forward(self, ids, labels):
+        logits = super().forward(ids).flatten(0, 1)
+        loss = nn.functional.cross_entropy(logits, labels.flatten(), ignore_index=-100)
+        return SimpleNamespace(loss=loss)
 
 
 def sharded(model, mesh=None):
@@ -187,6 +202,13 @@ def refusals():
     empty = (DATA[0][0][:0], DATA[0][1][:0])
     nothing = (DATA[0][0], torch.full_like(DATA[0][1], -100))
     plain = ssd.importance(copy.deepcopy(MODEL), DATA)
+    unsynchronised = sharded(copy.deepcopy(MODEL))
+    unsynchronised.set_requires_gradient_sync(False)
+    parallel = nn.Sequential(nn.Linear(4, 6, bias=False), nn.Linear(6, 4, bias=False))
+    mesh = init_device_mesh("cpu", (dist.get_world_size(),))
+    parallelize_module(parallel, mesh, {"0": ColwiseParallel(), "1": RowwiseParallel()})
+    square = torch.randn(4, 4), torch.zeros(4, dtype=torch.int64)
+    dicts = [{"ids": ids, "labels": labels} for ids, labels in DATA]
     calls = {
         "per_sample": lambda: ssd.importance(model, DATA, per_sample=True),
         "fewer": lambda: ssd.importance(model, DATA[: 1 + rank]),
@@ -195,6 +217,9 @@ def refusals():
         "partly": lambda: ssd.importance(partly, DATA),
         "wrapped": lambda: ssd.importance(wrapped, [pair]),
         "float16": lambda: ssd.importance(sharded(copy.deepcopy(MODEL).half()), DATA),
+        "unsynchronised": lambda: ssd.importance(unsynchronised, ssd.split_batches(DATA)),
+        "parallel": lambda: ssd.importance(parallel, [square]),
+        "no_logits": lambda: ssd.importance(sharded(OnlyLoss()), ssd.split_batches(dicts)),
         "whole": lambda: ssd.dampen(model, plain, plain, alpha=1, lam=1),
     }
     return {name: message(call) for name, call in calls.items()}

@@ -236,6 +236,41 @@ def test_a_models_own_loss_is_taken_of_a_dict(as_tuple):
     assert_same(ssd.importance(model, [batch], measure="norm"), wanted, 1e-6)
 
 
+def test_a_models_own_loss_must_be_one_number():
+    class Rows(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.linear = nn.Linear(4, 3)
+
+        def forward(self, x, labels=None):
+            logits = self.linear(x)
+            losses = F.cross_entropy(logits, labels, reduction="none")
+            return SimpleNamespace(loss=losses, logits=logits)
+
+    with pytest.raises(ValueError) as error:
+        ssd.importance(Rows(), [{"x": torch.randn(6, 4), "labels": torch.arange(6) % 3}])
+    one_line(error, "the model's own loss is [6], not a scalar; give loss=")
+
+
+def test_a_loss_that_follows_the_logits_is_found():
+    class Swapped(OwnLoss):
+        def forward(self, x, labels=None):
+            return tuple(reversed(super().forward(x, labels)))
+
+    torch.manual_seed(0)
+    model, batch = Swapped(as_tuple=True), {"x": torch.randn(6, 4), "labels": torch.arange(6) % 3}
+    loss = F.cross_entropy(model.linear(batch["x"]), batch["labels"], label_smoothing=0.3)
+    assert_same(ssd.importance(model, [batch]), plain_importance(model, [loss]), 1e-6)
+
+
+def test_labels_of_a_dict_may_be_of_any_integer_type():
+    torch.manual_seed(0)
+    model, x = OwnLoss(), torch.randn(6, 4)
+    wanted = ssd.importance(model, [{"x": x, "labels": torch.arange(6) % 3}])
+    small = {"x": x, "labels": (torch.arange(6) % 3).to(torch.uint8)}
+    assert_same(ssd.importance(model, [small]), wanted, 0)
+
+
 def test_true_fisher_needs_pairs(two_inputs):
     model, batches = two_inputs
     with pytest.raises(ValueError) as error:
@@ -313,6 +348,27 @@ def test_a_language_models_norms_are_those_of_the_tokens_that_count():
     assert_same(ssd.importance(model, [batch], measure="norm"), wanted, 1e-4)
 
 
+def test_labels_that_are_no_classes_of_the_config_are_the_models_own():
+    """Of four choices one is right, whatever num_labels says."""
+    from transformers import BertConfig, BertForMultipleChoice
+
+    sizes = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2}
+    config = BertConfig(vocab_size=VOCABULARY, intermediate_size=8, num_labels=2, **sizes)
+    torch.manual_seed(0)
+    model = BertForMultipleChoice(config).eval()
+    batch = {"input_ids": torch.randint(VOCABULARY, (3, 4, 5)), "labels": torch.tensor([3, 0, 2])}
+    loss = model(**batch).loss
+    assert_same(ssd.importance(model, [batch]), plain_importance(model, [loss]), 1e-4)
+
+
+def test_a_batch_whose_labels_are_all_shifted_away_is_refused():
+    model, batch = tiny_gpt2(), gpt2_batch()
+    batch["labels"][:, 1:] = -100
+    with pytest.raises(ValueError) as error:
+        ssd.importance(model, [batch])
+    one_line(error, "batch 1 has no token that counts")
+
+
 def test_a_language_models_labels_out_of_range_are_refused_before_it_sees_them():
     model, batch = tiny_gpt2(), gpt2_batch()
     batch["labels"][0, 0] = VOCABULARY
@@ -329,12 +385,12 @@ def test_any_batch_with_a_loss_of_the_callers():
 
     class Pair(NamedTuple):
         inputs: dict
-        targets: list
+        targets: tuple
 
     torch.manual_seed(0)
     model = TwoInputs()
     inputs = {"image": torch.randn(5, 6), "table": torch.randn(5, 3)}
-    batch = Pair(inputs, [torch.rand(5, 4).round()])
+    batch = Pair(inputs, (torch.rand(5, 4).round(),))
 
     def loss(model, batch):
         logits = model(**batch.inputs)
@@ -345,7 +401,7 @@ def test_any_batch_with_a_loss_of_the_callers():
     rows = []
     for row in range(5):
         one = {name: part[row : row + 1] for name, part in inputs.items()}
-        rows.append(loss(model, Pair(one, [batch.targets[0][row : row + 1]])))
+        rows.append(loss(model, Pair(one, (batch.targets[0][row : row + 1],))))
     wanted = plain_importance(model, rows)
     assert_same(ssd.importance(model, [batch], loss=loss, per_sample=True), wanted, 1e-5)
 
@@ -404,7 +460,81 @@ def test_a_batch_that_cannot_be_cut_into_samples_is_named():
 
     with pytest.raises(ValueError) as error:
         ssd.importance(model, [batch], loss=loss, per_sample=True)
-    one_line(error, "a batch of 6 samples holds a tensor [3], which cannot be cut into samples")
+    one_line(error, "a batch of 6 samples holds a part [3], which cannot be cut into samples")
+
+
+def test_texts_are_cut_with_the_rest():
+    """Lists within a batch have an entry for each sample."""
+    seen = []
+
+    def loss(model, batch):
+        seen.append(batch["text"])
+        return model(batch["x"]).square().mean()
+
+    batch = {"text": ["a", "b", "c"], "x": torch.randn(3, 4), "title": "letters"}
+    ssd.importance(nn.Linear(4, 3), [batch], loss=loss, per_sample=True)
+    assert seen == [["a"], ["b"], ["c"]]
+
+
+class Graph:
+    """A batch that does not say how many samples it holds."""
+
+    def __init__(self, x):
+        self.x = x
+
+
+def test_batches_that_do_not_say_their_size():
+    torch.manual_seed(0)
+    model, batches = nn.Linear(4, 3), [Graph(torch.randn(5, 4)), Graph(torch.randn(3, 4))]
+
+    def loss(model, batch):
+        return model(batch.x).square().mean()
+
+    wanted = plain_importance(model, [loss(model, batch) for batch in batches])
+    assert_same(ssd.importance(model, batches, loss=loss), wanted, 1e-6)
+    ssd.unlearn(model, batches[:1], batches, alpha=1.5, lam=1, loss=loss)
+    with pytest.raises(ValueError) as error:
+        ssd.unlearn(model, batches[:1], batches, alpha="adaptive", lam=1, loss=loss)
+    one_line(error, "needs the numbers of samples, and the batches do not say them")
+    with pytest.raises(ValueError) as error:
+        ssd.importance(model, batches, loss=loss, per_sample=True)
+    one_line(error, "a batch of type Graph does not say how many samples it holds")
+
+
+def test_rows_of_which_no_token_counts_are_no_samples(tokens):
+    model, ids, labels = tokens
+    labels[4] = -100
+    kept = torch.arange(7) != 4
+    wanted = ssd.importance(model, [(ids[kept], labels[kept])], per_sample=True)
+    assert_same(ssd.importance(model, [(ids, labels)], per_sample=True), wanted, 1e-6)
+
+
+def test_a_loss_of_another_model_is_refused():
+    other, batch = nn.Linear(4, 3), (torch.randn(6, 4), torch.arange(6) % 3)
+    with pytest.raises(ValueError) as error:
+        ssd.importance(nn.Linear(4, 3), [batch], loss=lambda model, batch: other(batch[0]).sum())
+    one_line(error, "the loss must be computed by this model")
+
+
+@pytest.mark.parametrize("use_reentrant", [False, True])
+def test_networks_that_recompute_their_layers(use_reentrant):
+    class Recomputed(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.second = nn.Linear(4, 4), nn.Linear(4, 3)
+
+        def forward(self, x):
+            options = {"use_reentrant": use_reentrant}
+            x = torch.utils.checkpoint.checkpoint(self.first, x, **options)
+            return self.second(x)
+
+    torch.manual_seed(0)
+    x, y = torch.randn(6, 4, requires_grad=True), torch.arange(6) % 3
+    model = Recomputed()
+    logits = model.second(model.first(x))
+    wanted = plain_importance(model, [F.cross_entropy(logits, y)])
+    assert_same(ssd.importance(model, [(x, y)]), wanted)
+    assert x.grad is None
 
 
 # ---- unlearn ----

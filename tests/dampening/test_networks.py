@@ -6,6 +6,7 @@ from oracles import assert_same, one_line, small_net
 from torch import nn
 
 import ssd
+from dampening import blocks
 
 WAYS = [("fisher", False), ("norm", False), ("fisher", True)]
 
@@ -125,3 +126,38 @@ def test_a_selection_is_a_float_with_shares():
     assert selection == 4 / 6
     assert f"{selection:.2f}" == "0.67"
     assert selection.by_name == {"weight": 1, "bias": 0}
+
+
+def test_a_tensor_is_dampened_block_by_block(monkeypatch):
+    """Blocks of rows give what the whole gives, whatever the layout in memory."""
+    results = []
+    for entries in (10**6, 7):
+        monkeypatch.setattr(blocks, "BLOCK_ENTRIES", entries)
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Conv2d(3, 5, 3), nn.Linear(7, 6))
+        model.to(memory_format=torch.channels_last)
+        full = {name: torch.rand_like(p) for name, p in model.named_parameters()}
+        forget = {name: torch.rand_like(p) for name, p in model.named_parameters()}
+        overlap = ssd.suitability(model, full, forget).overlap
+        selection = ssd.dampen(model, full, forget, alpha=1, lam=0.7)
+        results.append((model.state_dict(), selection.by_name, overlap))
+    (whole, whole_shares, whole_overlap), (parted, parted_shares, parted_overlap) = results
+    assert parted_shares == whole_shares
+    assert parted_overlap == pytest.approx(whole_overlap)
+    for name, value in whole.items():
+        assert torch.equal(parted[name], value)
+
+
+def test_parameters_that_share_memory_are_refused():
+    """They would be dampened twice."""
+    model = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3))
+    model[1].weight = nn.Parameter(model[0].weight.data)
+    with pytest.raises(ValueError) as error:
+        ssd.importance(model, [(torch.randn(3, 3), torch.arange(3))])
+    one_line(error, "parameters 0.weight and 1.weight share their memory; make them one")
+
+
+def test_a_place_to_keep_that_is_none_is_refused():
+    with pytest.raises(ValueError) as error:
+        ssd.importance(small_net(), [batch_of()], store="disk")
+    one_line(error, "store is 'disk'; it must be a device that is there")

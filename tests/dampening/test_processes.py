@@ -85,6 +85,9 @@ REFUSALS = {
     "partly": "is whole; call fully_shard on the whole model too",
     "wrapped": "is wrapped in DistributedDataParallel; give the module in it",
     "float16": "float16 is not supported with several processes",
+    "unsynchronised": "with FSDP set_requires_gradient_sync must be True",
+    "parallel": "is sharded in another way than by fully_shard",
+    "no_logits": "it cannot be seen over how many labels the model's own loss is the mean",
     "whole": "is not sharded as the parameter is",
 }
 

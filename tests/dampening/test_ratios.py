@@ -4,9 +4,10 @@ import math
 
 import pytest
 import torch
+from oracles import one_line
 
 import ssd
-from dampening import ratios as module
+from dampening import blocks
 
 
 def sorted_list(full, forget):
@@ -59,7 +60,7 @@ def test_millions_with_ties_and_infinities():
 
 
 def test_the_adaptive_alpha_is_a_sorted_lists(monkeypatch):
-    monkeypatch.setattr(module, "CHUNK_ENTRIES", 10)
+    monkeypatch.setattr(blocks, "BLOCK_ENTRIES", 10)
     torch.manual_seed(0)
     full, forget = {"a": torch.rand(137)}, {"a": torch.rand(137)}
     wanted = sorted_list(full, forget)
@@ -82,3 +83,18 @@ def test_there_is_no_position_beyond_the_last():
     for position in (3, -1):
         with pytest.raises(IndexError, match="there are 3 ratios"):
             ratios[position]
+
+
+@pytest.mark.parametrize("share", [0, -0.1, 1.5, float("nan"), "half", None])
+def test_an_adaptive_alpha_needs_a_share(share):
+    with pytest.raises((TypeError, ValueError)) as error:
+        ssd.adaptive_alpha(torch.tensor([1.0, 2.0]), share)
+    one_line(error, "share_forgotten is ")
+
+
+def test_layouts_do_not_matter():
+    torch.manual_seed(0)
+    full, forget = torch.rand(4, 3, 2, 2), torch.rand(4, 3, 2, 2)
+    wanted = list(ssd.sorted_ratios({"a": full}, {"a": forget}))
+    last = full.to(memory_format=torch.channels_last)
+    assert list(ssd.sorted_ratios({"a": last}, {"a": forget})) == wanted

@@ -89,6 +89,7 @@ def test_it_prints_a_table():
     ("change", "words"),
     [
         ({"alphas": [1, -2]}, "alpha is -2"),
+        ({"alphas": []}, "alphas is empty; give the values"),
         ({"share_forgotten": 0}, "share_forgotten is 0; it must be |D_f| / |D|"),
         ({"share_forgotten": 1.5}, "share_forgotten is 1.5"),
         ({"share_forgotten": "all"}, "share_forgotten is 'all'"),
