@@ -16,7 +16,7 @@ Expected, after 20 seconds on one core, next to a row of the suitability table f
 
 alpha 4 is the smallest of the three that costs nothing on the kept training images.
 For other classes it is less good: only 0, 4 and 9 are forgotten without harm to the rest.
-With per_sample=True, 10 seconds more, alpha 4 serves all ten. At most 20 % of the forgotten images
+With per_sample=True, 7 seconds more, alpha 4 serves all ten. At most 20 % of the forgotten images
 are then still recognised, and the other classes lose at most a point.
 """
 
