@@ -7,6 +7,8 @@ Each step runs in a process of its own, next to the plain way, which holds all g
 sorts all ratios. Expected for 100 M parameters in float32: docs/performance.md.
 """
 
+import common.threads  # noqa: F401 (before torch)
+
 import argparse
 import os
 import resource

@@ -112,7 +112,7 @@ def _check_memory_is_not_shared(parameters: dict[str, nn.Parameter]) -> None:
     """Two parameters in the same memory would be dampened twice."""
     names: dict[tuple, str] = {}
     for name, p in parameters.items():
-        if processes.is_sharded(p) or p.numel() == 0:
+        if processes.is_sharded(p) or p.data_ptr() == 0:  # 0: it has no memory of its own
             continue
         first = names.setdefault((p.device, p.data_ptr()), name)
         if first != name:
@@ -396,7 +396,11 @@ def check_importances(title: str, importances: Any, tensors: Mapping[str, Tensor
         if not processes.are_sharded_alike(value, tensor):
             way_out = "take both from one model, or load it with torch.distributed.checkpoint"
             raise ValueError(f"{title} of {name} is not sharded as the parameter is; {way_out}")
-        if value.layout != torch.strided or value.dtype not in PARAMETER_DTYPES or value.is_meta:
+        if (
+            value.layout != torch.strided
+            or value.dtype not in PARAMETER_DTYPES
+            or value.device.type == "meta"
+        ):
             kind = f"{value.dtype}, {value.layout}, on {value.device}"
             raise ValueError(f"{title} of {name} is {kind}; {wanted}")
         part = processes.local(value)
