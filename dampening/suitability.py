@@ -22,7 +22,8 @@ class Suitability:
     overlap_by_layer: dict[str, float] = field(repr=False)
     selected: dict[float, float]  # alpha -> share of the parameters that it selects, in [0, 1]
     selected_by_layer: dict[str, dict[float, float]] = field(repr=False)
-    ceiling: float | None = None  # |D| / |D_f|: where an alpha selects nothing any more
+    # |D| / |D_f|. From here on an alpha selects nothing if D's batches over D_f are D_f's own.
+    ceiling: float | None = None
     adaptive_alpha: float | None = None  # Adaptive SSD's
 
     def __str__(self) -> str:
