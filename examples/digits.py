@@ -1,11 +1,18 @@
-"""What the examples share: handwritten digits, training and accuracy. SSD is not in here."""
+"""What the examples share: handwritten digits, training and accuracy. SSD is not in here.
 
+It also makes `import ssd` find the file one folder up, where the package is not installed.
+"""
+
+import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 from sklearn.datasets import load_digits
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+sys.path.append(str(Path(__file__).parents[1]))
 
 BATCH_SIZE = 64
 
@@ -31,6 +38,33 @@ def batches(*tensors: Tensor) -> list[tuple[Tensor, ...]]:
     return list(zip(*parts, strict=True))
 
 
+def images_of_two(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """Images of two digits side by side, and which of the ten each shows.
+
+    x: [N, 1, H, W]. y: [N] integers. Returned: [N, 1, H, 2 W], and [N, 10] of 0 and 1.
+    """
+    other = torch.randperm(len(x), generator=torch.Generator().manual_seed(0))
+    shown = F.one_hot(y, 10) | F.one_hot(y[other], 10)
+    return torch.cat([x, x[other]], 3), shown.float()
+
+
+def divided(tensors: tuple[Tensor, ...], is_forgotten: Tensor) -> tuple[list, list, list[Tensor]]:
+    """(forget, full, kept): the batches of D_f, those of D, and the rows that are kept.
+
+    is_forgotten: [N] of bool.
+    """
+    forget = batches(*[tensor[is_forgotten] for tensor in tensors])
+    kept = [tensor[~is_forgotten] for tensor in tensors]
+    return forget, forget + batches(*kept), kept
+
+
+def small_network(pixels: int = 128, outputs: int = 10) -> nn.Module:
+    """A network for images [N, 1, H, W] of H * W pixels; it gives [N, outputs]."""
+    convolutions = [nn.Conv2d(1, 16, 3, padding=1), nn.ReLU(), nn.Conv2d(16, 32, 3, 2, 1)]
+    linear = [nn.Linear(8 * pixels, 128), nn.ReLU(), nn.Linear(128, outputs)]
+    return nn.Sequential(*convolutions, nn.ReLU(), nn.Flatten(), *linear)
+
+
 def cross_entropy(model: nn.Module, batch: tuple[Tensor, ...]) -> Tensor:
     """The mean loss of a batch (x, y)."""
     x, y = batch
@@ -40,8 +74,8 @@ def cross_entropy(model: nn.Module, batch: tuple[Tensor, ...]) -> Tensor:
 def trained(
     network: Callable,
     *tensors: Tensor,
-    epochs: int,
-    rate: float,
+    epochs: int = 15,
+    rate: float = 4e-3,
     loss: Callable = cross_entropy,
 ) -> nn.Module:
     """A new network(), trained by AdamW on batches of rows of the tensors.

@@ -16,13 +16,8 @@ their test images are still recognised, and the other classes lose at most a poi
 the 5s more than half are still recognised.
 """
 
-import sys
-from pathlib import Path
-
 import digits
 import timm
-
-sys.path.append(str(Path(__file__).parents[1]))  # the folder of ssd.py, unless it is installed
 
 import ssd
 

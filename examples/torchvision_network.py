@@ -14,13 +14,8 @@ No alpha serves every class. With 8, five of the ten are forgotten at no cost (0
 Three are not forgotten (1, 5 and 9). Forgetting 3 or 8 destroys the network.
 """
 
-import sys
-from pathlib import Path
-
 import digits
 from torchvision.models import DenseNet
-
-sys.path.append(str(Path(__file__).parents[1]))  # the folder of ssd.py, unless it is installed
 
 import ssd
 

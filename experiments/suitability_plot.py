@@ -41,7 +41,13 @@ COLUMNS = (
     ("ssd", "selected_percent", "share that alpha selects (%)"),
     ("assd", "overlap", "overlap of I_D and I_Df"),
 )
-NETWORKS = 5  # of the digits
+# Several networks have the first colours and marks, by number. On one network, methods are told
+# apart.
+METHOD_LOOKS = {
+    "ssd (alpha 5)": {"color": style.COLOURS[5], "marker": style.MARKERS[5]},
+    "ssd (alpha 6)": {"color": style.COLOURS[6], "marker": style.MARKERS[6]},
+    "assd": {"color": "black", "marker": style.MARKERS[7]},
+}
 POINT = {"markersize": 4, "linestyle": "none"}
 NAME = {"xytext": (4, 2), "textcoords": "offset points", "fontsize": 6, "color": "#444444"}
 STILL_KNOWN = 10  # percent of D_f
@@ -184,12 +190,15 @@ def picture(frame: pd.DataFrame):
 
 
 def _draw(axis, runs, predictor):
-    """The runs of one data set and family: in the colour of their network, or of their alpha."""
-    by = "network" if runs["network"].nunique() > 1 else "method"
-    first = 0 if by == "network" else NETWORKS
-    for number, (name, of_name) in enumerate(runs.groupby(by)):
-        look = {"color": style.COLOURS[first + number], "marker": style.MARKERS[first + number]}
-        label = f"network {name}" if by == "network" else f"{name}, by class"
+    """The runs of one data set and family: in the colour of their network, or of their method."""
+    by_network = runs["network"].nunique() > 1
+    for name, of_name in runs.groupby("network" if by_network else "method"):
+        if by_network:
+            label = f"network {name}"
+            look = {"color": style.COLOURS[name], "marker": style.MARKERS[name]}
+        else:
+            label = f"{name}, by class"
+            look = METHOD_LOOKS[name]
         axis.plot(of_name[predictor], of_name["lost"], **look, **POINT, label=label)
         for run in of_name[of_name["lost"] > COLLAPSED / 2].itertuples():
             where = (getattr(run, predictor), run.lost)
