@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dampening import checks
+from dampening import checks, outputs
 from dampening.measures import Measure
 from dampening.samples import size
 from per_sample_gradients import at_least_float32
@@ -48,9 +48,9 @@ def mean_loss(
         _warn_of_unshifted_labels(x, y, logits, number)
         result = _of_logits(logits, y, number, measure)
     if not result.value.requires_grad:
-        raise ValueError(checks.NO_GRADIENT)
+        raise ValueError(outputs.NO_GRADIENT)
     if not bool(torch.isfinite(result.value)):
-        checks.raise_not_finite(model, list(_named_tensors(batch)), number)
+        outputs.raise_not_finite(model, list(_named_tensors(batch)), number)
     return result
 
 
@@ -77,13 +77,13 @@ def logits_in(output: Any) -> Tensor:
     if logits is None and isinstance(output, tuple | list) and len(output) > 0:
         logits = output[0]
     if not isinstance(logits, Tensor):
-        raise TypeError(f"the model gives a {type(output).__name__}; {checks.WANTED_LOGITS}")
+        raise TypeError(f"the model gives a {type(output).__name__}; {outputs.WANTED_LOGITS}")
     return logits
 
 
 def _of_logits(logits, y, number, measure):
     """The mean loss of logits [B, C] with labels [B], or of tokens: [B, T, V] with [B, T]."""
-    checks.check_logits(logits, y, number, measure)
+    outputs.check_logits(logits, y, number, measure)
     if logits.dim() == 3:
         counts = y != IGNORED_LABEL  # [B, T]
         if not bool(counts.any()):
@@ -133,7 +133,7 @@ def _of_dict(model, batch, number, measure):
         raise ValueError(f"{message}; add it, or give {checks.SHOWN_LOSS}")
     if not _takes_labels(model):
         return _of_logits(logits_in(model(**inputs)), labels, number, measure)
-    checks.check_labels_of_dict(model, labels, number, IGNORED_LABEL)
+    outputs.check_labels_of_dict(model, labels, number, IGNORED_LABEL)
     if labels.dtype in (torch.int8, torch.uint8, torch.int16, torch.int32):
         labels = labels.long()  # the only one that torch's cross-entropy takes
     output = model(**inputs, labels=labels)
@@ -215,10 +215,10 @@ def _by_callers_loss(model, batch, measure, loss):
         count = size(batch)
         if isinstance(value, tuple) and len(value) == 2:
             value, count = value
-        checks.check_scalar(value)
-        count_of_terms = partial(checks.checked_count, count)
+        outputs.check_scalar(value)
+        count_of_terms = partial(outputs.checked_count, count)
         return MeanLoss(at_least_float32(value).reshape(()), count_of_terms, None)
     logits = logits_in(value)
-    checks.check_any_logits(logits)
+    outputs.check_any_logits(logits)
     logits = at_least_float32(logits.reshape(-1, logits.shape[-1]))
     return MeanLoss(measure.losses(logits, None).mean(), partial(len, logits), logits)

@@ -9,7 +9,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from dampening import checks, samples
+from dampening import checks, outputs, samples
 from dampening.batches import logits_in, mean_loss
 from dampening.gradients import add_gradients
 from dampening.measures import MEASURES, Measure
@@ -146,7 +146,7 @@ def _add_batch_mean(work, batch, number, processes, is_filler=False):
     """
     mean = mean_loss(work.model, batch, number, work.measure, work.loss)
     if processes.count == 1 and mean.is_empty:
-        raise ValueError(checks.NOTHING_COUNTS.format(number=number))
+        raise ValueError(outputs.NOTHING_COUNTS.format(number=number))
     _add_mean(work, mean, number, processes, is_filler)
 
 
@@ -201,10 +201,10 @@ def _add_samples_at_once(work, x, y, number):
 
     def check(output):
         logits = logits_in(output)
-        checks.check_logits(logits, y, number, measure)
+        outputs.check_logits(logits, y, number, measure)
         losses = measure.losses(at_least_float32(logits), y)
         if not bool(torch.isfinite(losses).all()):
-            checks.raise_not_finite(work.model, [("x", x)], number)
+            outputs.raise_not_finite(work.model, [("x", x)], number)
 
     parts = per_sample_sums(network, parameters, x, losses_of, measure.power, check, logits_in)
     for name, value in parts:
