@@ -12,7 +12,8 @@ Expected, after 20 seconds on one core, next to a row of the suitability table f
     after SSD                    95.0 %      2.2 %
     retrained without it         96.8 %      0.0 %
 
-Only classes 0, 4 and 9 are forgotten without harm to the rest. With per_sample=True all ten are.
+alpha 4 was chosen on the training images. It harms the rest but for classes 0, 4 and 9. It serves
+all with per_sample=True: at most 20 % of a class stay recognised, the rest loses at most a point.
 """
 
 import digits

@@ -41,8 +41,8 @@ COLUMNS = (
     ("ssd", "selected_percent", "share that alpha selects (%)"),
     ("assd", "overlap", "overlap of I_D and I_Df"),
 )
-# Several networks have the first colours and marks, by number. On one network, methods are told
-# apart.
+# Where there is one network, a colour and a mark stand for a method. Where there are several, they
+# stand for a network: the first ones, by its number.
 METHOD_LOOKS = {
     "ssd (alpha 5)": {"color": style.COLOURS[5], "marker": style.MARKERS[5]},
     "ssd (alpha 6)": {"color": style.COLOURS[6], "marker": style.MARKERS[6]},
