@@ -30,6 +30,7 @@ from runs import flags, inputs
 from runs.cache import Cache
 from runs.request import ask
 from runs.run import finish, load, once, score, stopwatch
+from runs.seeds import for_each_seed
 from runs.tasks import SUB_CLASS
 from splits import split_sub_class
 
@@ -86,4 +87,4 @@ def main(argv=None, cache=None):
 
 
 if __name__ == "__main__":
-    run_script(main)
+    run_script(for_each_seed(main))

@@ -92,7 +92,7 @@ def load(request: Request) -> Run:
     untrained = untrained_for(args, model)
     notes = {"selected": None, **_identical_images(split), **_forgotten_before(request)}
     settings, seconds = _settings(request, model, untrained, notes)
-    _seed("unlearning", args.seed)
+    _seed("unlearning", args.seed, request.config["train_seed"])
     return Run(
         request=request,
         split=split,
@@ -134,12 +134,14 @@ def untrained_for(args: argparse.Namespace, model: nn.Module) -> nn.Module:
     return models.untrained(model, pretrained_vit=pretrained_vit)
 
 
-def _seed(role, seed):
-    """Start a stream of random numbers for each role.
+def _seed(role, seed, train_seed=0):
+    """Start a stream of random numbers for each role, and for each network that is unlearned.
 
-    With one stream for all, retrain would start from pre-training's own initial weights.
+    With one stream for all roles, retrain would start from pre-training's own initial weights. With
+    one for all networks, the networks retrained for a pool of originals would be copies of one.
     """
-    torch.manual_seed(int(sha256(f"{role} {seed}")[:12], 16))
+    text = f"{role} {seed} of {train_seed}" if train_seed else f"{role} {seed}"
+    torch.manual_seed(int(sha256(text)[:12], 16))
 
 
 def _identical_images(split):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from common.errors import UserError
+from runs.seeds import spread
 from runs.tasks import TASKS
 
 TRAINING = "pretrain_model"
@@ -81,27 +82,26 @@ def _read(stream):
             raise UserError(
                 f"line {number} has more than {MOST_BYTES} bytes; is this a list of command lines?"
             )
-        line = _line(number, data)
-        if line is not None:
-            lines.append(line)
+        lines += _lines(number, data)
     return lines
 
 
-def _line(number, data):
-    """A Line or a Mistake; None for a comment or an empty line."""
+def _lines(number, data):
+    """What a line of the stream stands for: no Line, one, one for each seed, or a Mistake."""
     encoding = "utf-8-sig" if number == 1 else "utf-8"  # Windows may start a file with a mark
     try:
         text = data.decode(encoding).strip()
     except UnicodeDecodeError:
-        return Mistake(number, _shortened(repr(data)), "this is no text in UTF-8")
+        return [Mistake(number, _shortened(repr(data)), "this is no text in UTF-8")]
     if not text or text.startswith("#"):
-        return None
+        return []
     try:
         script, argv = _command(text)
+        commands = spread(argv)
     except ValueError as error:
         shown = text if text.isprintable() else repr(text)
-        return Mistake(number, _shortened(shown), str(error))
-    return Line(script, tuple(argv), number)
+        return [Mistake(number, _shortened(shown), str(error))]
+    return [Line(script, tuple(command), number) for command in commands]
 
 
 def _command(text):
