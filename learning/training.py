@@ -22,7 +22,7 @@ from torch.nn import BatchNorm2d
 from common.console import progress
 from common.errors import Diverged, UserError
 from common.files import write_whole
-from learning.images import Batches
+from learning.images import Batches, resized
 from learning.numerics import cast_once
 
 # The optimisers' settings besides the learning rate, as a record keeps them.
@@ -38,12 +38,13 @@ ADAM: dict[str, Any] = {
 # ---- optimisers and losses ----
 
 
-def sgd(model: nn.Module, lr: float) -> torch.optim.SGD:
+def sgd(model: nn.Module, lr: float, *, nesterov: bool = False) -> torch.optim.SGD:
     """The optimiser of pre-training, retrain and finetune: SGD as `SGD` says."""
     return torch.optim.SGD(
         model.parameters(),
         lr,
         momentum=SGD["momentum"],
+        nesterov=nesterov,
         weight_decay=SGD["weight_decay"],
         fused=_is_on_gpu(model),
     )
@@ -98,6 +99,7 @@ def epochs(  # noqa: PLR0913 (each is one thing that a training needs)
     *,
     loss: Callable = cross_entropy,
     factor: Callable[[int], float] | None = None,
+    side: Callable[[int], int] | None = None,
     title: str = "training",
     keep: str | Path | None = None,
     clip: float = 0.0,
@@ -106,9 +108,10 @@ def epochs(  # noqa: PLR0913 (each is one thing that a training needs)
     """Train for `count` epochs; yields (epochs done, mean loss) after each, in train mode.
 
     batches: of (x, y, index), with a length. loss: (model, x, y, index) -> scalar. factor: step,
-    from 0 -> what multiplies the optimiser's learning rates. title: of the progress bar. clip: the
-    largest norm of a step's gradient, over all parameters; 0: no limit. uses_gradients: gradients
-    that the network holds at the start enter the first step; else they are dropped.
+    from 0 -> what multiplies the optimiser's learning rates. side: epochs done -> pixels a side to
+    which the next epoch's images are resized. title: of the progress bar. clip: the largest norm of
+    a step's gradient, over all parameters; 0: no limit. uses_gradients: gradients that the network
+    holds at the start enter the first step; else they are dropped.
 
     keep: a file for the state after each epoch, written once the caller comes back for the next.
     Where it is there, training goes on from it; on a CPU it ends with bitwise the same weights.
@@ -129,6 +132,8 @@ def epochs(  # noqa: PLR0913 (each is one thing that a training needs)
             for x, y, index in batches:
                 if factor:
                     _set_lr(optimizer, base_lr, factor(step))
+                if side:
+                    x = resized(x, side(epochs_done))
                 value = loss(model, x, y, index)
                 _take_step(model, optimizer, value, clip)
                 total += value.detach()

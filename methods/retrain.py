@@ -11,14 +11,16 @@ rises to 0.02 within two epochs and is then 0.01 with the milestones. Images are
 the task's batches. That network has seen D_f.
 """
 
+import functools
+
 from torch import nn
 
 from common.errors import UserError
-from learning.images import batches
+from learning.by_recipe import epochs_by_recipe
 from learning.numerics import compute_in
 from learning.protocol import PAPER, Protocol
-from learning.recipes import lr_factor
-from learning.training import SGD, fit, sgd
+from learning.recipes import FAST_SETTINGS
+from learning.training import SGD
 from methods._method import Method
 from models import fresh
 from splits import Split
@@ -45,21 +47,13 @@ def unlearn(
         copy_all_but_last_layer(model, network)
 
     settings = in_effect(recipe, batch_size, protocol)
-    data = batches(
-        split.retain,
-        network,
-        settings["batch_size"],
-        shuffle=True,
-        augment=settings["augment"],
-    )
-
-    def factor(step):
-        if protocol.retrain_by_short_recipe:
-            return released_factor(step, len(data), recipe["milestones"])
-        return lr_factor(step, len(data), recipe["warm"], recipe["milestones"])
-
-    optimizer = sgd(network, settings["lr"])
-    fit(network, data, optimizer, recipe["epochs"], factor=factor, title="retrain")
+    factor = None
+    if protocol.retrain_by_short_recipe:
+        factor = functools.partial(released_factor, milestones=settings["milestones"])
+    training = epochs_by_recipe(network, split.retain, settings, factor=factor, title="retrain")
+    for _ in training:
+        pass
+    network.eval()
     compute_in(network, getattr(model, "numerics", "fp32"))
     return network
 
@@ -80,6 +74,9 @@ def in_effect(recipe: dict, batch_size: int, protocol: Protocol) -> dict:
     """
     settings = {**recipe, "augment": True}
     if protocol.retrain_by_short_recipe:
+        for name in FAST_SETTINGS:
+            settings.pop(name, None)
+        settings.setdefault("milestones", [])
         settings |= {"lr": 0.01, "warm": 2, "batch_size": batch_size, "augment": False}
     return settings
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from learning.recipes import PUBLISHED
 from reports import lookup
 from reports.texts import shown
 from runs.identity import ROW
@@ -39,13 +40,15 @@ class Setup:
     protocol: str
     validation: bool  # scored on a part of the training images in place of the test images
     folder: str  # the name of a folder of images; empty for other data sets
+    recipe: str  # by which the networks were trained, by name
 
     @property
     def title(self) -> str:
         """What its table is called."""
         dataset = f"{self.dataset} {shown(self.folder, 60)}".strip()
         task = lookup.task(self.task).title
-        title = f"{task}: {self.net} on {dataset} (protocol {self.protocol})"
+        recipe = "" if self.recipe == PUBLISHED else f", recipe {shown(self.recipe, 20)}"
+        title = f"{task}: {self.net} on {dataset} (protocol {self.protocol}{recipe})"
         return f"Trials on validation images. {title}" if self.validation else title
 
 
@@ -123,6 +126,7 @@ def _setup_of(record):
         protocol=config["protocol"],
         validation=config.get("validation", False),
         folder=Path(config["data"]).name if config["dataset"] == "Folder" else "",
+        recipe=str((config.get("recipe") or {}).get("name", PUBLISHED)),
     )
 
 

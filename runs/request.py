@@ -80,7 +80,7 @@ def ask(
     if method.check is not None:
         method.check(network.model, split, protocol=protocol, **values)
     _check_zrf(args, network.model, split)
-    learned_by = network.metadata.get("recipe") or recipe(args.net, args.dataset)
+    learned_by = network.metadata.get("recipe") or recipe(args.net, args.dataset, args.recipe)
     return Request(
         args=args,
         cache=cache,

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from common.errors import UserError
-from runs.cache import Cache
+from runs.cache import WORKERS_CACHE, Cache
 
 FLAGS = ("-seed", "-seeds", "-train_seed")
 ONE_FILE = ("-out", "-save")  # flags that name the file of one run
@@ -23,8 +23,9 @@ def for_each_seed(main: Callable) -> Callable[[], None]:
     """
 
     def run():
-        cache = Cache()
-        for argv in spread(sys.argv[1:]):
+        commands = spread(sys.argv[1:])
+        cache = Cache(WORKERS_CACHE) if len(commands) > 1 else Cache()
+        for argv in commands:
             main(argv, cache)
 
     return run

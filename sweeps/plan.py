@@ -152,7 +152,7 @@ def _missing_trainings(jobs, mistakes):
 def _training_flags(args):
     """The flags of the pre-training that a forgetting run needs."""
     words = ["-net", args.net, "-dataset", args.dataset, "-data", args.data]
-    words += ["-seed", str(args.train_seed), "-protocol", args.protocol]
+    words += ["-seed", str(args.train_seed), "-protocol", args.protocol, "-recipe", args.recipe]
     if args.gpu:
         words.append("-gpu")
     if args.validation:
