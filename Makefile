@@ -34,3 +34,4 @@ bench: .venv/installed
 	.venv/bin/python -m benchmarks.speed $(DIR)
 	.venv/bin/python -m benchmarks.sweeps --runs 50
 	.venv/bin/python -m benchmarks.busy
+	.venv/bin/python -m benchmarks.recipes

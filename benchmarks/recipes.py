@@ -1,12 +1,13 @@
 """The published recipe and the fast one: accuracy, seconds, and networks an hour.
 
-    python -m benchmarks.recipes [--dataset Cifar20 --data DIR] [--seeds 3] [--jobs 2]
+    python -m benchmarks.recipes [--dataset Cifar20 --data DIR] [--net ResNet18Slim] [--seeds 3] \\
+        [--jobs 2] [--gpu]
 
-Trains ResNet18Slim by both recipes in turn, each network in a process of its own and with one
-thread. Then it trains as many for each of --jobs processes as one pool, a sweep. Without --dataset
-the images are scikit-learn's digits. A CIFAR network takes half an hour by the published recipe.
+Trains by both recipes in turn, each network in a process of its own and with one thread. Then it
+trains as many for each of --jobs processes as one pool, a sweep. Without --dataset the images are
+scikit-learn's digits. On a CPU a CIFAR network takes half an hour by the published recipe.
 
-The roof is what a large fp32 matrix product reaches on one thread.
+The roof is what a large fp32 matrix product reaches on one thread, or on the GPU.
 """
 
 import common.threads  # noqa: F401 (before torch)
@@ -29,11 +30,11 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import datasets
 import models
+from benchmarks.speed import machine
 from learning.recipes import FAST, PUBLISHED, recipe, side_of, with_epochs
-from runs import checkpoints, environment
+from runs import checkpoints
 
 ROOT = Path(__file__).parent.parent
-NET = "ResNet18Slim"
 RECIPES = (PUBLISHED, FAST)
 HEADER = (
     "| recipe | test accuracy % | CPU s a network | networks/h, one by one | as a pool | TFLOP | "
@@ -60,9 +61,8 @@ def main(argv=None):
             for name in RECIPES:
                 alone[name].append(trained_alone(args, name, seed, Path(folder)))
         pooled = {name: pool_seconds(args, name, Path(folder)) for name in RECIPES}
-    roof = matrix_product_rate()
-    print(f"{args.dataset}, {NET}; {os.cpu_count()} cores of {environment.processor()}, ", end="")
-    print(f"torch {torch.__version__}; roof {roof / 1e9:.0f} GFLOP/s on one thread")
+    roof = matrix_product_rate("cuda" if args.gpu else "cpu")
+    print(f"{args.net} on {args.dataset}; {machine(args.gpu)}; roof {roof / 1e9:.0f} GFLOP/s")
     print(HEADER)
     print("|---" * HEADER.count(" | ") + "|---|")
     for name in RECIPES:
@@ -77,6 +77,8 @@ def arguments(argv) -> argparse.Namespace:
     )
     parser.add_argument("--dataset", default="Digits", choices=list(datasets.SETS))
     parser.add_argument("--data", default="data", metavar="DIR")
+    parser.add_argument("--net", default="ResNet18Slim", choices=list(models.NETS))
+    parser.add_argument("--gpu", action="store_true")
     parser.add_argument("--seeds", type=int, default=3, help="networks by each recipe, one by one")
     parser.add_argument("--jobs", type=int, default=2, help="processes of the pool")
     parser.add_argument("--epochs", type=int, help="instead of the recipes' own, to try it out")
@@ -85,10 +87,12 @@ def arguments(argv) -> argparse.Namespace:
 
 def flags(args, name):
     """pretrain_model.py's flags for a recipe by its name."""
-    words = ["-net", NET, "-dataset", args.dataset, "-data", os.path.abspath(args.data)]
+    words = ["-net", args.net, "-dataset", args.dataset, "-data", os.path.abspath(args.data)]
     words += ["-recipe", name]
     if args.epochs:
         words += ["-epochs", str(args.epochs)]
+    if args.gpu:
+        words.append("-gpu")
     return words
 
 
@@ -134,14 +138,14 @@ def run(words, folder, **options) -> float:
 # ---- operations ----
 
 
-def matrix_product_rate(side: int = 2048, repeats: int = 7) -> float:
-    """FLOP/s of the fastest of some fp32 matrix products on one thread."""
+def matrix_product_rate(device: str, side: int = 2048, repeats: int = 7) -> float:
+    """FLOP/s of the fastest of some fp32 matrix products, on a CPU on one thread."""
     torch.set_num_threads(1)
-    a, b = torch.randn(side, side), torch.randn(side, side)
+    a, b = torch.randn(side, side, device=device), torch.randn(side, side, device=device)
     seconds = []
     for _ in range(repeats):
         start = time.perf_counter()
-        a @ b
+        (a @ b)[0, 0].item()  # which waits for a GPU
         seconds.append(time.perf_counter() - start)
     return 2 * side**3 / min(seconds)
 
@@ -149,10 +153,10 @@ def matrix_product_rate(side: int = 2048, repeats: int = 7) -> float:
 def operations(args, name) -> float:
     """FLOP of a training, which are those of the convolutions and matrix products."""
     train, _ = datasets.load(args.dataset, args.data)
-    settings = recipe(NET, args.dataset, name)
+    settings = recipe(args.net, args.dataset, name)
     if args.epochs:
         settings = with_epochs(settings, args.epochs)
-    model = models.create(NET, len(train.classes))
+    model = models.create(args.net, len(train.classes))
     total = 0
     for epoch in range(settings["epochs"]):
         side = side_of(settings, epoch, train.augmentation.crop)
