@@ -1,11 +1,14 @@
 """The published recipe and the fast one: accuracy, seconds, and networks an hour.
 
     python -m benchmarks.recipes [--dataset Cifar20 --data DIR] [--net ResNet18Slim] [--seeds 3] \\
-        [--jobs 2] [--gpu]
+        [--jobs 2] [--gpu] [--steps 20]
 
 Trains by both recipes in turn, each network in a process of its own and with one thread. Then it
 trains as many for each of --jobs processes as one pool, a sweep. Without --dataset the images are
 scikit-learn's digits. On a CPU a CIFAR network takes half an hour by the published recipe.
+
+With --steps nothing is trained to its end. So many steps of each of a recipe's image sizes are
+timed, --seeds times in turn, and the seconds of a whole training are computed from them.
 
 The roof is what a large fp32 matrix product reaches on one thread, or on the GPU.
 """
@@ -31,6 +34,7 @@ from torch.utils.flop_counter import FlopCounterMode
 import datasets
 import models
 from benchmarks.speed import machine
+from learning.by_recipe import epochs_by_recipe
 from learning.recipes import FAST, PUBLISHED, recipe, side_of, with_epochs
 from runs import checkpoints
 
@@ -55,6 +59,8 @@ class Training:
 
 def main(argv=None):
     args = arguments(argv)
+    if args.steps:
+        return compare_steps(args)
     with tempfile.TemporaryDirectory() as folder:
         alone = {name: [] for name in RECIPES}
         for seed in range(args.seeds):
@@ -81,6 +87,7 @@ def arguments(argv) -> argparse.Namespace:
     parser.add_argument("--gpu", action="store_true")
     parser.add_argument("--seeds", type=int, default=3, help="networks by each recipe, one by one")
     parser.add_argument("--jobs", type=int, default=2, help="processes of the pool")
+    parser.add_argument("--steps", type=int, help="time only so many steps of each size")
     parser.add_argument("--epochs", type=int, help="instead of the recipes' own, to try it out")
     return parser.parse_args(argv)
 
@@ -133,6 +140,38 @@ def run(words, folder, **options) -> float:
         **options,
     )
     return time.perf_counter() - start
+
+
+def compare_steps(args):
+    """Print the CPU seconds of a whole training by each recipe, computed from some steps."""
+    torch.set_num_threads(1)
+    train, _ = datasets.load(args.dataset, args.data)
+    seconds = {name: [] for name in RECIPES}
+    for _ in range(args.seeds):
+        for name in RECIPES:
+            seconds[name].append(seconds_by_steps(args, name, train))
+    print(f"{args.net} on {args.dataset}; {machine(args.gpu)}; {args.steps} steps of each size")
+    for name in RECIPES:
+        print(f"{name}: CPU seconds of a training {with_range(seconds[name])}")
+    pairs = zip(seconds[FAST], seconds[PUBLISHED], strict=True)
+    print(f"fast takes {with_range([fast / published for fast, published in pairs])} of them")
+
+
+def seconds_by_steps(args, name, train) -> float:
+    """CPU seconds of a training, from the time of `args.steps` steps of each image size."""
+    settings = recipe(args.net, args.dataset, name)
+    model = models.create(args.net, len(train.classes))
+    model.to("cuda" if args.gpu else "cpu")
+    images = train.take(torch.arange(args.steps * settings["batch_size"]))
+    steps_an_epoch = len(train) / settings["batch_size"]
+    total = 0.0
+    for share, epochs in settings.get("sizes", [[1, settings["epochs"]]]):
+        part = {**settings, "epochs": 1, "warm": 0.5, "sizes": [[share, 1]]}
+        start = time.process_time()
+        list(epochs_by_recipe(model, images, part, title="timing"))
+        seconds_a_step = (time.process_time() - start) / args.steps
+        total += epochs * steps_an_epoch * seconds_a_step
+    return total
 
 
 # ---- operations ----

@@ -22,6 +22,13 @@ def test_fast_against_published_by_hand():
     assert "differs by +1.00 points (95 % interval -1.48 to +3.48)" in text
 
 
+def test_seconds_are_computed_from_steps(capsys):
+    recipes.main(["--steps", "2", "--seeds", "2"])
+    printed = capsys.readouterr().out
+    assert "published: CPU seconds of a training" in printed
+    assert "n = 2) of them" in printed
+
+
 @pytest.mark.slow
 def test_the_table_of_recipes_is_printed(capsys):
     recipes.main(["--seeds", "1", "--jobs", "1", "--epochs", "1"])
