@@ -36,6 +36,7 @@ def epochs_by_recipe(
         settings["batch_size"],
         shuffle=True,
         augment=settings.get("augment", True),
+        whole_only=settings.get("whole_batches_only", False),
     )
 
     def loss(model, x, y, index):

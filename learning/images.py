@@ -156,7 +156,8 @@ class Batches:
     x: [B, 3, S, S] float32, normalised, S pixels a side. y: [B] int64. index: [B] int64, from 0.
     `shuffle` draws a new order and `augment` new crops, flips and angles at every pass, from
     torch's global generator. A last batch of one image is omitted from a shuffled pass: BatchNorm
-    may not be able to train on it.
+    may not be able to train on it. `whole_only` omits every last batch that is not whole, unless it
+    is the only one: BatchNorm's statistics of a few images can spoil a network.
     """
 
     images: ImageSet
@@ -166,6 +167,7 @@ class Batches:
     shuffle: bool = False
     augment: bool = False
     title: str = ""  # of the progress bar; empty: no bar
+    whole_only: bool = False
 
     @property
     def leaves_one(self) -> bool:
@@ -178,6 +180,8 @@ class Batches:
         return self.batch_size == 1 or len(self.images) == 1
 
     def __len__(self) -> int:
+        if self.whole_only:
+            return max(1, len(self.images) // self.batch_size)
         count = math.ceil(len(self.images) / self.batch_size)
         last_is_one = len(self.images) % self.batch_size == 1
         omits_last = self.shuffle and last_is_one and count > 1
@@ -237,15 +241,16 @@ def batches(
     shuffle: bool = False,
     augment: bool = False,
     title: str = "",
+    whole_only: bool = False,
 ) -> Batches:
     """Batches of `images` as `model` takes them: on its device and of its input size.
 
     A model without an input size takes images of their own size. title: of the progress bar;
-    where it is empty there is no bar.
+    where it is empty there is no bar. whole_only: as Batches has it.
     """
     device = next(model.parameters()).device
     size = getattr(model, "input_size", None) or images.augmentation.crop
-    return Batches(images, batch_size, device, size, shuffle, augment, title)
+    return Batches(images, batch_size, device, size, shuffle, augment, title, whole_only)
 
 
 # ---- pixels ----

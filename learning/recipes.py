@@ -66,12 +66,22 @@ MILESTONE_FACTOR = 0.2
 # ---- the fast recipes ----
 
 # What the settings of a fast recipe hold and those of a published one do not.
-FAST_SETTINGS = ("name", "sizes", "degrees", "label_smoothing", "nesterov")
+FAST_SETTINGS = (
+    "name",
+    "sizes",
+    "degrees",
+    "label_smoothing",
+    "nesterov",
+    "whole_batches_only",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class FastRecipe:
-    """A short training: SGD with Nesterov's momentum, a rate that rises and falls once."""
+    """A short training: SGD with Nesterov's momentum, a rate that rises and falls once.
+
+    A last batch that is not whole is omitted: one of two images can spoil a network.
+    """
 
     # (share of the images' side, epochs), in this order: the first epochs show smaller images
     sizes: tuple[tuple[float, int], ...]
@@ -117,7 +127,7 @@ def recipe(net: str, dataset: str, name: str = PUBLISHED) -> dict:
 
     name: PUBLISHED or FAST. Keys of both: epochs, lr, warm (epochs of warm-up), batch_size,
     numerics. Of a published one besides: milestones. Of a fast one: name, sizes, degrees,
-    label_smoothing, nesterov. UserError where the network has no such recipe.
+    label_smoothing, nesterov, whole_batches_only. UserError where the network has no such recipe.
     """
     if name == FAST:
         return _fast_recipe(net, dataset)
@@ -149,6 +159,7 @@ def _fast_recipe(net, dataset):
         "degrees": row.degrees,
         "label_smoothing": row.label_smoothing,
         "nesterov": True,
+        "whole_batches_only": True,
         "numerics": "fp32",
     }
 

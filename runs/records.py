@@ -130,7 +130,10 @@ def _title(record):
     for name, value in config["set"].items():
         dials += f" {name}={value}"
     what = f"{record['task']}: {config['net']}, {config['dataset']}, forget {config['forget']}"
-    return f"{what}: {config['method']}{dials}, seed {config['seed']}"
+    seeds = f"seed {config['seed']}"
+    if config["train_seed"]:
+        seeds += f", network {config['train_seed']}"
+    return f"{what}: {config['method']}{dials}, {seeds}"
 
 
 def _scores_in_words(record):

@@ -4,6 +4,7 @@ import pytest
 import torch
 from helpers import assert_identical, net, small_split, tiny_resnet, twin
 
+from learning.images import batches
 from learning.training import task_batch_size, trains_alone
 
 
@@ -26,3 +27,11 @@ def test_asking_whether_one_image_trains_changes_nothing():
     assert model.training
     assert_identical(model, original)
     assert torch.equal(torch.get_rng_state(), random_state)
+
+
+@pytest.mark.parametrize(("batch_size", "sizes"), [(48, [48] * 6), (287, [287]), (400, [288])])
+def test_a_last_batch_that_is_not_whole_can_be_omitted(batch_size, sizes):
+    images = small_split("full_class").train.take(torch.arange(288))
+    data = batches(images, tiny_resnet(), batch_size, shuffle=True, whole_only=True)
+    assert [len(y) for _, y, _ in data] == sizes
+    assert len(data) == len(sizes)

@@ -23,6 +23,7 @@ FAST = {
     "degrees": 0,
     "label_smoothing": 0.2,
     "nesterov": True,
+    "whole_batches_only": True,
     "numerics": "fp32",
 }
 
@@ -32,12 +33,13 @@ def plain_fast_loop(network, images):
     optimizer = torch.optim.SGD(
         network.parameters(), 0.1, momentum=0.9, weight_decay=5e-4, nesterov=True
     )
-    data = batches(images, network, 48, shuffle=True, augment=True)
-    count = len(data)
+    data = batches(images, network, 48, shuffle=True, augment=True, whole_only=True)
+    count = len(images) // 48
     network.train()
     step = 0
     for side in (6, 6, 8):
         for x, y, _ in data:
+            assert len(x) == 48
             rate = (step + 1) / count if step + 1 < count else (3 * count - step) / (2 * count)
             optimizer.param_groups[0]["lr"] = 0.1 * rate
             optimizer.zero_grad()
