@@ -146,6 +146,7 @@ def compare_steps(args):
     """Print the CPU seconds of a whole training by each recipe, computed from some steps."""
     torch.set_num_threads(1)
     train, _ = datasets.load(args.dataset, args.data)
+    seconds_by_steps(args, PUBLISHED, train)  # the first steps of a process are slow
     seconds = {name: [] for name in RECIPES}
     for _ in range(args.seeds):
         for name in RECIPES:
