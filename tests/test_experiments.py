@@ -94,11 +94,16 @@ def test_what_changes_side_by_rounding():
 
 # ---- the published records ----
 
+WITHOUT_RECORDS = {"cifar20"}  # of a network that no committed run has started from yet
+
 
 @pytest.mark.parametrize("path", sorted(PUBLISHED.glob("*/*.safetensors")), ids=lambda p: p.stem)
 def test_committed_records_are_of_the_network_next_to_them(path):
-    model = models.ResNet18(10, width=16)
+    metadata = checkpoints.read_metadata(path)
+    model = models.create(metadata["net"], len(metadata["classes"]))
     checkpoints.fill(model, path)
+    if path.parent.name in WITHOUT_RECORDS:
+        return
     committed = []
     for folder in (path.parent, path.parent.with_name(f"{path.parent.name}-alpha")):
         if folder.exists():
@@ -107,7 +112,7 @@ def test_committed_records_are_of_the_network_next_to_them(path):
     weights_hashes = {record["weights_hash"] for record in committed}
     data_hashes = {record["data_hash"] for record in committed}
     assert weights_hashes == {checkpoints.weights_hash(model)}
-    assert data_hashes == {checkpoints.read_metadata(path)["data_hash"]}
+    assert data_hashes == {metadata["data_hash"]}
 
 
 def test_there_are_committed_networks():

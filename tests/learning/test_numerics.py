@@ -67,13 +67,13 @@ def test_tf32_is_switched_for_convolutions_and_for_products():
 
 def test_retrain_computes_as_pretraining_did_and_is_scored_as_the_run_wants(monkeypatch):
     seen = []
-    plain = retrain.fit
+    plain = retrain.epochs_by_recipe
 
     def noted(network, *args, **options):
         seen.append(network.numerics)
         return plain(network, *args, **options)
 
-    monkeypatch.setattr(retrain, "fit", noted)
+    monkeypatch.setattr(retrain, "epochs_by_recipe", noted)
     split, model = small_split("full_class"), tiny_resnet()
     recipe = {**RECIPE, "numerics": "bf16"}
     result = METHODS["retrain"].unlearn(
