@@ -51,6 +51,18 @@ def parser(doc: str) -> argparse.ArgumentParser:
         default="fp32",
         help="tf32 and bf16 change results; recorded",
     )
+    _add_flags_of_training_data(flags)
+    flags.add_argument(
+        "-protocol",
+        choices=list(PROTOCOLS),
+        default="paper",
+        help="released: replay where the released code departs (learning/protocol.py)",
+    )
+    return flags
+
+
+def _add_flags_of_training_data(flags):
+    """What is left out of the training images, or changed in them."""
     flags.add_argument(
         "-duplicates",
         choices=duplicates.HANDLING,
@@ -70,13 +82,6 @@ def parser(doc: str) -> argparse.ArgumentParser:
         action="store_true",
         help="use no test image: every fifth training image, untrained, stands in for them",
     )
-    flags.add_argument(
-        "-protocol",
-        choices=list(PROTOCOLS),
-        default="paper",
-        help="released: replay where the released code departs (learning/protocol.py)",
-    )
-    return flags
 
 
 @functools.cache  # a sweep reads thousands of lines
@@ -124,6 +129,12 @@ def forgetting(doc: str, task: Task) -> argparse.ArgumentParser:
     )
     flags.add_argument("-superclasses", type=int, help="checked against the data")
     flags.add_argument("-subclasses", type=int, help="checked against the data")
+    _add_flags_of_results(flags)
+    return flags
+
+
+def _add_flags_of_results(flags):
+    """What a run leaves, and where."""
     flags.add_argument("-results", default="results", metavar="DIR", help="where the record goes")
     flags.add_argument(
         "-wandb",
@@ -137,7 +148,6 @@ def forgetting(doc: str, task: Task) -> argparse.ArgumentParser:
         help="keep the unlearned network there, as .safetensors (score.py scores it again)",
     )
     flags.add_argument("-force", action="store_true", help="run again though the record is there")
-    return flags
 
 
 def seed(text: str) -> int:
