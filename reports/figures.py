@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from matplotlib.figure import Figure
 
 from common.files import sha256
+from learning.recipes import PUBLISHED
 from reports import lookup
 from reports.averages import labels_of, over_alphas
 from reports.comparisons import entropy, layers, scores
@@ -36,6 +37,8 @@ def drawings(summaries: Summaries) -> Iterator[Drawing]:
     """Every figure of a report, drawn one at a time."""
     for setup, sections in summaries.items():
         words = [setup.task, setup.net, setup.dataset, setup.protocol]
+        if setup.recipe != PUBLISHED:
+            words.append(_file_word(setup.recipe))
         if setup.validation:
             words.append("validation")
         if len(_folders_of(setup, summaries)) > 1:
@@ -49,12 +52,12 @@ def _folders_of(setup, setups):
     return {other.folder for other in setups if replace(other, folder=setup.folder) == setup}
 
 
-def _file_word(folder):
-    """A folder's name as a part of a file's name; another one for every folder."""
-    word = re.sub(r"[^\w-]", "_", folder, flags=re.ASCII)[:40]
-    if word == folder:
+def _file_word(name):
+    """A name as a part of a file's name; another one for every name."""
+    word = re.sub(r"[^\w-]", "_", name, flags=re.ASCII)[:40]
+    if word == name:
         return word
-    code = sha256(folder.encode(errors="backslashreplace"))[:6]
+    code = sha256(name.encode(errors="backslashreplace"))[:6]
     return f"{word}-{code}"
 
 

@@ -87,6 +87,7 @@ def _csv_line(setup, forgotten, row):
         "dataset": setup.dataset,
         "folder": setup.folder,
         "protocol": setup.protocol,
+        "recipe": setup.recipe,
         "images": "validation" if setup.validation else "test",
         "forget": forgotten,
         "method": row.method,

@@ -48,13 +48,16 @@ def test_a_sweep_trains_retrains_and_reports_by_it(tmp_path, monkeypatch):
         assert retrained["config"]["hyperparameters"][name] == recipe[name]
     monkeypatch.chdir(tmp_path)
     report.main(["results"])
-    assert "recipe fast" in (tmp_path / "results" / "report.md").read_text()
+    assert "(protocol paper, recipe fast)" in (tmp_path / "results" / "report.md").read_text()
+    figures = list((tmp_path / "results").glob("*.png"))
+    assert figures and all("-paper-fast-" in path.name for path in figures)
 
 
 def test_a_sweep_adds_the_training_of_a_fast_network(tmp_path):
     line = " ".join(["forget_full_class_main.py", *FORGET, "-method", "baseline"])
     done = call("sweep.py", "--dry-run", cwd=tmp_path, input=line)
-    assert "-recipe fast" in done.stdout
+    (training,) = [line for line in done.stdout.splitlines() if "pretrain_model.py" in line]
+    assert "-recipe fast" in training
 
 
 def test_a_network_by_the_other_recipe_is_not_replaced(tmp_path):
