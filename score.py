@@ -17,6 +17,7 @@ import shlex
 import sys
 from pathlib import Path
 
+import metrics
 from common import console
 from common.console import run_script
 from common.errors import UserError
@@ -24,7 +25,7 @@ from learning.protocol import PROTOCOLS
 from runs import checkpoints, flags, inputs, records
 from runs.cache import Cache
 from runs.request import scoring
-from runs.run import score_network, untrained_for
+from runs.run import score_logits, untrained_for
 from runs.tasks import TASKS
 from splits import after_forgetting
 
@@ -43,7 +44,8 @@ def main(argv=None):
     protocol = PROTOCOLS[args.protocol]
     untrained = untrained_for(args, model)
     options = scoring(metadata["method"], protocol)
-    scores = score_network(model, untrained, split, args.b, protocol, options, notes={})
+    logits = metrics.split_logits(model, split)
+    scores = score_logits(logits, untrained, split, args.b, protocol, options, notes={})
     # 3. Compare with the record.
     record = records.read(metadata["record"])
     show(scores, record, metadata)

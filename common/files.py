@@ -76,17 +76,26 @@ def write_tensors(path, values: dict, metadata: dict):
 
     Where that cannot be, it says so and goes on.
     """
-    import safetensors.torch
-
-    metadata = {**metadata, "checksum": _checksum(values)}
     try:
-        write_whole(path, safetensors.torch.save(values, metadata))
+        write_checked(path, values, metadata)
     except UserError as error:
         print(f"{Path(path).name} is not kept, the next run computes it again: {error}")
 
 
+def write_checked(path, values: dict, metadata: dict | None = None) -> str:
+    """Write {name: tensor} and {name: text} whole, with their checksum, which is returned.
+
+    Raises CannotWrite where the place is full or may not be written.
+    """
+    import safetensors.torch
+
+    checksum = _checksum(values)
+    write_whole(path, safetensors.torch.save(values, {**(metadata or {}), "checksum": checksum}))
+    return checksum
+
+
 def read_tensors(path, **expected: str) -> tuple[dict, dict] | None:
-    """({name: tensor}, {name: text}) as write_tensors wrote them.
+    """({name: tensor}, {name: text}) as write_tensors or write_checked wrote them.
 
     None where there is no such file, where it is damaged, or where its texts are not as expected;
     in the last case no tensor is read.

@@ -13,8 +13,8 @@ NO_SPREAD = Spread(None, None, None)
 NO_INTERVAL = Interval(None, None, None)
 
 
-def markdown(chapters: list[Chapter]) -> str:
-    """Markdown that also reads well as plain text."""
+def markdown(chapters: list[Chapter], legend: dict[str, str] = LEGEND) -> str:
+    """Markdown that also reads well as plain text. legend: {term: meaning}, which ends it."""
     blocks = []
     for chapter in chapters:
         blocks += [f"## {texts.markdown(chapter.title)}", texts.markdown(chapter.origin)]
@@ -23,7 +23,7 @@ def markdown(chapters: list[Chapter]) -> str:
         for section in chapter.sections:
             blocks.append(f"### {texts.markdown(section.heading)}")
             blocks += [_markdown_table(frame) for frame in section.frames]
-    blocks.append("\n".join(f"- **{term}**: {meaning}" for term, meaning in LEGEND.items()))
+    blocks.append("\n".join(f"- **{term}**: {meaning}" for term, meaning in legend.items()))
     return "\n\n".join(blocks) + "\n"
 
 

@@ -15,12 +15,19 @@ TEMPLATE = Path(__file__).with_name("page.html.j2")
 START = b"<!doctype html>"
 
 
-def page(chapters: list[Chapter], pictures: dict[str, list[bytes]]) -> str:
-    """The page. pictures: the PNG files of the figures, for each chapter's title."""
+def page(
+    chapters: list[Chapter],
+    pictures: dict[str, list[bytes]],
+    legend: dict[str, str] = LEGEND,
+) -> str:
+    """The page.
+
+    pictures: the PNG files of the figures, for each chapter's title. legend: {term: meaning}.
+    """
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.filters["base64"] = lambda data: base64.b64encode(data).decode()
     template = environment.from_string(TEMPLATE.read_text())
-    return template.render(chapters=chapters, pictures=pictures, legend=LEGEND, goal=GOAL)
+    return template.render(chapters=chapters, pictures=pictures, legend=legend, goal=GOAL)
 
 
 def check_page(path):

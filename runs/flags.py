@@ -147,6 +147,11 @@ def _add_flags_of_results(flags):
         metavar="PATH",
         help="keep the unlearned network there, as .safetensors (score.py scores it again)",
     )
+    flags.add_argument(
+        "-outputs",
+        action="store_true",
+        help="keep the network's outputs next to the record, for audit.py (0.4 MB at 10 classes)",
+    )
     flags.add_argument("-force", action="store_true", help="run again though the record is there")
 
 

@@ -66,6 +66,7 @@ PARTS = {
     "weight_path": PLACE,
     "results": Part(identifies=False, tuned=True),
     "save": Part(identifies=False, recorded="if given"),
+    "outputs": Part(identifies=False, recorded="never"),  # the record's own part says
     "wandb": Part(identifies=False, tuned=True),
     "force": Part(identifies=False, tuned=True),
     "dry_run": Part(identifies=False, tuned=True, recorded="never"),

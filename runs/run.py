@@ -28,7 +28,7 @@ from common.files import check_writable, sha256
 from learning import duplicates
 from learning.protocol import PROTOCOLS, Protocol
 from methods import GOAL, ORIGINAL
-from runs import environment, inputs, records, saving, wandb_mirror
+from runs import environment, inputs, outputs, records, saving, wandb_mirror
 from runs.request import Request, scoring
 from splits import Split
 
@@ -43,6 +43,7 @@ class Run:
     untrained: nn.Module  # a network that has learned nothing: for ZRF and for bad teacher
     settings: dict  # the method's keyword arguments
     notes: dict  # what the method and the scores leave for the record
+    outputs: dict  # {name: tensor} that -outputs keeps
     full_importance_seconds: float | None  # None: the method takes no I_D from the store
 
 
@@ -75,6 +76,9 @@ def _look(request):
     if args.save and not saving.is_saved(args.save, path):
         print(f"done before: {path}, but its network is not in {args.save}: it is run again")
         return None
+    if args.outputs and not outputs.are_kept(path, record):
+        print(f"done before: {path}, but its outputs are not kept: it is run again")
+        return None
     print(f"{records.readable(record)}\n  done before: {path} (-force runs it again)")
     return record
 
@@ -100,6 +104,7 @@ def load(request: Request) -> Run:
         untrained=untrained,
         settings=settings,
         notes=notes,
+        outputs={},
         full_importance_seconds=seconds,
     )
 
@@ -188,15 +193,20 @@ def _synchronize():
 
 def score(run: Run, model: nn.Module) -> dict:
     """{score: value} of the network after unlearning, by the run's protocol."""
-    args = run.request.args
+    args, split = run.request.args, run.split
+    logits = metrics.split_logits(model, split)
     options = scoring(args.method, run.request.protocol)
-    return score_network(
-        model, run.untrained, run.split, args.b, run.request.protocol, options, run.notes
+    scores = score_logits(
+        logits, run.untrained, split, args.b, run.request.protocol, options, run.notes
     )
+    if args.outputs:
+        run.outputs.update(outputs.of_network(logits, split))
+        run.notes["outputs"] = {"accuracy": outputs.accuracies(logits, split)}
+    return scores
 
 
-def score_network(
-    model: nn.Module,
+def score_logits(
+    logits: metrics.Logits,
     untrained: nn.Module,
     split: Split,
     batch_size: int,
@@ -204,11 +214,10 @@ def score_network(
     options: dict,
     notes: dict,
 ) -> dict:
-    """{score: value} by metrics.score; what else the outputs say goes into `notes`.
+    """{score: value} by metrics.score; what else the logits say goes into `notes`.
 
     options: as `scoring` gives them.
     """
-    logits = metrics.split_logits(model, split)
     accuracies = metrics.class_accuracy(logits.test, split.test.labels, split.num_classes)
     notes["class_accuracy"] = dict(zip(split.test.classes, accuracies, strict=True))
     scores = metrics.score(
@@ -263,6 +272,8 @@ def finish(
     try:
         if request.args.save:
             saving.save(request, model, record)
+        if run.outputs:
+            record["outputs"] |= outputs.write(request.path, run.outputs)
         records.write(request.path, record)
     finally:  # what could not be kept is at least seen
         print(records.readable(record))

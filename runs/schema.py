@@ -193,6 +193,18 @@ class Subsample(Part):
     forget: CountOrZero = Field(description="images of D_f")
 
 
+class Outputs(Part):
+    """The network's outputs that -outputs has kept next to the record."""
+
+    file: Name = Field(description="its name; it lies next to the record")
+    checksum: Name = Field(description="SHA-256 of its tensors")
+    bytes: Count = Field(description="its size")
+    accuracy: dict[Word, Percent] = Field(
+        description="forget and retain: on all training images of D_f and of D_r; test: on all "
+        "test images; percent, by the labels that the data set has"
+    )
+
+
 class Earlier(Part):
     """What the network had forgotten before this run."""
 
@@ -233,6 +245,7 @@ class Record(Part):
     )
     subsample: Subsample | None = Field(None, description="the images that a method sampled")
     duplicates: Settings | None = Field(None, description="counts of identical images")
+    outputs: Outputs | None = Field(None, description="the network's outputs, where kept")
     forgotten_before: list[Earlier] | None = Field(
         None, description="what the network had forgotten before, oldest first"
     )
@@ -334,6 +347,7 @@ def page() -> str:
         "sizes": Sizes,
         "suitability": Suitability,
         "subsample": Subsample,
+        "outputs": Outputs,
         "forgotten_before[]": Earlier,
     }
     for name, part in parts.items():

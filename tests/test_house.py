@@ -46,7 +46,8 @@ runs
 pretrain_model | score | forget_full_class_main | forget_sub_class_main | forget_random_main | \
 forget_corrupted_main
 sweeps | reports
-sweep | tune | report
+audits
+sweep | tune | report | audit
 experiments | benchmarks | examples
 tests
 """

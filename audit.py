@@ -1,0 +1,69 @@
+"""Audit pools of networks: does a method's network behave as one that was really retrained?
+
+    python audit.py results [--html audit.html] [--brief]
+
+reads the records under results/ whose runs had -outputs: the originals (baseline), the retrained
+networks and those of each method, aligned by training seed. It writes audit.md, audit.csv and
+figures next to them and prints the tables. Every number stands between its null, which is what
+held-out retrained networks get, and the originals' number. docs/audit.md explains them.
+"""
+
+import common.threads  # noqa: F401 (before torch)
+
+from pathlib import Path
+
+from audits import figures, tables
+from audits.missing import ways_out
+from audits.pool import pools
+from audits.results import results_of
+from common.console import parser, run_script
+from common.errors import UserError
+from common.files import write_whole
+from reports import formats, style
+from reports.page import check_page, page
+from runs import records
+
+
+def main(argv=None):
+    flags = parser(__doc__)
+    flags.add_argument(
+        "results", nargs="?", default="results", help="folder with records (default: results)"
+    )
+    flags.add_argument("--html", metavar="FILE", help="one self-contained page with all of it")
+    flags.add_argument("--brief", action="store_true", help="print only the table over all audits")
+    args = flags.parse_args(argv)
+    if args.html is not None:
+        check_page(args.html)
+    folder = Path(args.results)
+
+    audited = pools(records.read_all(folder), folder)
+    results = results_of(audited)
+    if not results:
+        raise UserError(
+            f"no method under {folder} has kept outputs; run baseline, retrain and the method with "
+            "-outputs on several training seeds (-train_seed 0-15 -outputs)"
+        )
+    chapters = tables.chapters(results)
+    text = formats.markdown(chapters, tables.LEGEND)
+    write_whole(folder / "audit.md", text.encode(errors="backslashreplace"))
+    write_whole(folder / "audit.csv", tables.csv(results).encode(errors="backslashreplace"))
+    pictures = {chapter.title: [] for chapter in chapters}
+    for drawing in figures.drawings(results):
+        picture = style.saved(drawing.figure, "png")
+        pictures[drawing.chapter].append(picture)
+        write_whole(folder / f"{drawing.name}.png", picture)
+        write_whole(folder / f"{drawing.name}.pdf", style.saved(drawing.figure, "pdf"))
+    if args.html is not None:
+        html = page(chapters, pictures, tables.LEGEND)
+        write_whole(args.html, html.encode(errors="backslashreplace"))
+
+    print(formats.markdown(tables.overviews(chapters), tables.LEGEND) if args.brief else text)
+    for sentence in ways_out(results):
+        print(sentence)
+    print(f"tables: {folder}/audit.md, .csv; figures: {folder}/audit-*.png, .pdf")
+    if args.html is not None:
+        print(f"page:   {args.html}")
+
+
+if __name__ == "__main__":
+    run_script(main)

@@ -1,0 +1,196 @@
+"""The audits' results as tables: one over all audits, one for each audit, one table of numbers."""
+
+from dataclasses import replace
+
+import pandas as pd
+
+from audits import AUDITS
+from audits.halves import Estimate
+from audits.results import WORSE, Refusal, Result
+from reports.provenance import command_of, made_by
+from reports.tables import Chapter, Section
+from reports.texts import shown
+
+HELD_OUT, ORIGINALS = "held-out retrain (null)", "original (forgets nothing)"
+ALL_AUDITS = ": all audits"  # how the heading of a table over all of them ends
+LEGEND = {
+    "networks": "on each side of the comparison: half of the trained networks.",
+    "[a, b]": "the middle 95 % over 100 random halves of the networks.",
+    HELD_OUT: "retrained networks in the method's place: what perfect unlearning gets.",
+    ORIGINALS: "the trained networks themselves in the method's place.",
+    f"† or {WORSE}": "the mean is worse than the interval of held-out retrains.",
+    "U-LiRA": "AUC with which many networks tell a forgotten image from one never learned.",
+    "KLoM": "distance of the margins from retrained networks' margins, nats.",
+    "NeurIPS 2023": "forgetting quality times utility; higher is better.",
+    "Membership within the class": "forgotten images against test images of the same classes.",
+    "Neighbour trace": "whether forgotten images fall to the other classes as with retrain, nats.",
+    "Tug of war": "product of 1 - |difference to retrain| over three accuracies.",
+}
+
+
+def chapters(results: list[Result]) -> list[Chapter]:
+    """A chapter for each setup; its sections are its forget sets and their audits."""
+    by_setup: dict = {}
+    for result in results:
+        by_setup.setdefault(result.pool.setup, []).append(result)
+    return [_chapter(setup, of_setup) for setup, of_setup in by_setup.items()]
+
+
+def overviews(chapters: list[Chapter]) -> list[Chapter]:
+    """The chapters with nothing but the tables over all audits."""
+    brief = []
+    for chapter in chapters:
+        sections = [part for part in chapter.sections if part.heading.endswith(ALL_AUDITS)]
+        brief.append(replace(chapter, sections=sections))
+    return brief
+
+
+def _chapter(setup, results):
+    by_pool: dict = {}
+    for result in results:
+        by_pool.setdefault(id(result.pool), []).append(result)
+    runs, sections = [], []
+    for of_pool in by_pool.values():
+        sections += _sections(of_pool)
+        for result in of_pool:
+            runs += result.pool.candidates[result.label].values()
+    title = f"Audit. {setup.title}"
+    return Chapter(title, made_by(runs), shown(command_of(runs), 2000), sections)
+
+
+def _sections(results):
+    """The table over all audits, then one for each audit."""
+    heading = shown(results[0].pool.heading)
+    sections = [Section(f"{heading}{ALL_AUDITS}", [_overview(results)])]
+    for name, audit in AUDITS.items():
+        lines = _lines(results, name)
+        if lines:
+            title = f"{heading}: {audit.title}. {audit.question}"
+            sections.append(Section(title, [_frame(lines)]))
+    return sections
+
+
+def _frame(lines):
+    return pd.DataFrame(lines, dtype=object).fillna("")
+
+
+# ---- over all audits ----
+
+
+def _overview(results):
+    """A row for each method, a column with the first number of each audit."""
+    lines = _references(results, _overview_cells)
+    for result in results:
+        cells = {"method": shown(result.label), "networks": str(result.side)}
+        lines.append({**cells, **_overview_cells(result, "value")})
+    return _frame(lines)
+
+
+def _overview_cells(result, which):
+    """{column: text} of the first number of each audit. which: value, floor or ceiling."""
+    cells = {}
+    for name, audit in AUDITS.items():
+        columns = result.audits[name]
+        first = next(iter(audit.columns))
+        heading = f"{audit.title}: {first}"
+        if isinstance(columns, Refusal):
+            cells[heading] = "not measured"
+            continue
+        text = number(getattr(columns[first], which).mean)
+        is_worse = which == "value" and columns[first].verdict == WORSE
+        cells[heading] = f"{text} †" if is_worse else text
+    return cells
+
+
+def _references(results, cells_of):
+    """The rows of held-out retrains and of originals, for each number of networks.
+
+    cells_of(result, "floor" or "ceiling") -> {column: text}.
+    """
+    lines = []
+    sides = sorted({result.side for result in results}, reverse=True)
+    for side in sides:
+        like = next(result for result in results if result.side == side)
+        for label, which in ((HELD_OUT, "floor"), (ORIGINALS, "ceiling")):
+            lines.append({"method": label, "networks": str(side), **cells_of(like, which)})
+    return lines
+
+
+# ---- one audit ----
+
+
+def _lines(results, name):
+    """The rows of an audit's table; none where no method could be measured."""
+    audited = [result for result in results if not isinstance(result.audits[name], Refusal)]
+    if not audited:
+        return []
+    lines = _references(audited, lambda result, which: _cells(result.audits[name], which))
+    for result in results:
+        cells = {"method": shown(result.label), "networks": str(result.side)}
+        columns = result.audits[name]
+        if isinstance(columns, Refusal):
+            cells["verdict"] = f"not measured: {columns.reason}"
+        else:
+            cells |= _cells(columns, "value")
+            first = next(iter(columns.values()))
+            cells["verdict"] = first.verdict
+        lines.append(cells)
+    return lines
+
+
+def _cells(columns, which):
+    """{column: text} of an audit's numbers. which: value, floor or ceiling."""
+    return {name: interval(getattr(value, which)) for name, value in columns.items()}
+
+
+def interval(estimate: Estimate) -> str:
+    """A number with its interval; the number only where it has none."""
+    if estimate.low == estimate.high == estimate.mean:
+        return number(estimate.mean)
+    return f"{number(estimate.mean)} [{number(estimate.low)}, {number(estimate.high)}]"
+
+
+def number(value: float) -> str:
+    """A number with three decimals, or one where it is large."""
+    return f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}"
+
+
+# ---- one table of numbers ----
+
+
+def csv(results: list[Result]) -> str:
+    """A line for each number of each method, with its null, its ceiling and its verdict."""
+    lines = []
+    for result in results:
+        for name, columns in result.audits.items():
+            if isinstance(columns, Refusal):
+                lines.append({**_about(result), "audit": name, "not measured": columns.reason})
+                continue
+            for column, value in columns.items():
+                line = {**_about(result), "audit": name, "column": column}
+                for which in ("value", "floor", "ceiling"):
+                    estimate = getattr(value, which)
+                    line[which] = estimate.mean
+                    line[f"{which} low"] = estimate.low
+                    line[f"{which} high"] = estimate.high
+                lines.append({**line, "verdict": value.verdict})
+    return pd.DataFrame(lines, dtype=object).to_csv(index=False, lineterminator="\n")
+
+
+def _about(result):
+    setup = result.pool.setup
+    return {
+        "task": setup.task,
+        "net": setup.net,
+        "dataset": setup.dataset,
+        "folder": setup.folder,
+        "protocol": setup.protocol,
+        "recipe": setup.recipe,
+        "images": "validation" if setup.validation else "test",
+        "forget": result.pool.forget,
+        "forget set": result.pool.number,
+        "method": result.label,
+        "networks": result.side,
+        "training seeds": " ".join(map(str, result.seeds)),
+        "lacking seeds": " ".join(map(str, result.lacking)),
+    }
