@@ -4,6 +4,7 @@
         -forget_perc 0.00165 -gpu
 
 needs the checkpoint that pretrain_model.py leaves. It writes one record under results/random/.
+-forget_list FILE in place of -forget_perc names the images: their positions, a line each.
 
 To see it on a CPU in seconds, take the digits (pre-train first):
 
@@ -29,7 +30,7 @@ from runs.request import ask
 from runs.run import finish, load, once, score, stopwatch
 from runs.seeds import for_each_seed
 from runs.tasks import RANDOM
-from splits import split_random
+from splits import split_listed, split_random
 
 # Select a parameter when I_Df > ALPHA * I_D: a smaller ALPHA selects more.
 ALPHA = {
@@ -62,6 +63,8 @@ LAMBDA = {
 def split_of(args, cache):
     """The data set, parted into what stays and what goes."""
     train, test = inputs.load_data(args, cache)
+    if args.forget_list is not None:
+        return split_listed(train, test, args.forget_list, protocol=PROTOCOLS[args.protocol])
     return split_random(train, test, args.forget_perc, args.seed, protocol=PROTOCOLS[args.protocol])
 
 

@@ -4,6 +4,7 @@ import difflib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Literal
 
 import torch
@@ -165,8 +166,51 @@ def split_random(
             "name a share between 0 and 1"
         )
     drawn = torch.randperm(len(train), generator=torch.Generator().manual_seed(seed))
-    forget = drawn[:count]
-    retain = drawn[count:]
+    return _split_images(train, test, drawn[:count], drawn[count:], protocol)
+
+
+def split_listed(
+    train: ImageSet, test: ImageSet, path: str | Path, *, protocol: Protocol = PAPER
+) -> Split:
+    """Forget the training images whose positions stand in a file, a line each, from 0.
+
+    Raises UserError where the file is no such list, or names no image, all, or one that is not
+    there.
+    """
+    forget = torch.tensor(read_positions(path))
+    if not 0 < len(forget) < len(train) or int(forget.max()) >= len(train):
+        raise UserError(
+            f"-forget_list {path}: it names no image of the {len(train)}, all of them, or one that "
+            "is not there; positions go from 0"
+        )
+    stays = torch.ones(len(train), dtype=torch.bool)
+    stays[forget] = False
+    return _split_images(train, test, forget, stays.nonzero().flatten(), protocol)
+
+
+def read_positions(path: str | Path) -> list[int]:
+    """The whole numbers of a text file, a line each, in ascending order.
+
+    UserError where it cannot be read, or has anything else, or a number twice.
+    """
+    try:
+        words = Path(path).read_text().split()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"-forget_list {path} cannot be read ({error}); name another") from error
+    positions = []
+    for word in words:
+        if not (word.isascii() and word.isdecimal()):
+            raise UserError(
+                f"-forget_list {path} holds {word[:20]!r}; a line has one position, from 0"
+            )
+        positions.append(int(word))
+    if len(set(positions)) < len(positions):
+        raise UserError(f"-forget_list {path} names an image twice; name each once")
+    return sorted(positions)
+
+
+def _split_images(train, test, forget, retain, protocol):
+    """Forget the training images at the positions `forget`; `retain`: the others'."""
     if protocol.full_set_ends_with_forget_set:
         full = torch.cat([retain, forget])
     else:
@@ -211,8 +255,8 @@ def split_corrupted(
     draws which images are corrupted, seed which of these are known. D_r is all the rest.
 
     forget_test bears true labels. patch: the test images that are not of the attacked class, with
-    the trigger on them; label: all corrupted training images. Raises UserError where `count` is
-    none or all of the images.
+    the trigger on them; label, gaussian: all corrupted training images. Raises UserError where
+    `count` is none or all of the images.
     """
     corrupted_train, corrupted = corrupt(train, corruption, count, train_seed)
     drawn = torch.randperm(count, generator=torch.Generator().manual_seed(seed))

@@ -19,5 +19,9 @@ NAMES = (
     "within_class",
     "neighbour_trace",
     "tug_of_war",
+    "linear_probe",
+    "prototype",
+    "relearning",
+    "similarity",
 )
 AUDITS: dict[str, Audit] = {name: importlib.import_module(f"audits.{name}").AUDIT for name in NAMES}

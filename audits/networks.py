@@ -17,7 +17,7 @@ class Networks:
     records: list[dict]  # n, by training seed
     logits: dict[str, Tensor]  # {part of the outputs: [n, M, C]}
     labels: dict[str, Tensor]  # {part: [M]}
-    features: dict[str, Tensor]  # {stage: [n, M, D]}; empty where the runs have kept none
+    features: list[dict[str, Tensor]]  # n times {stage: [M, D]}; {} where the run kept none
 
     def __len__(self) -> int:
         return len(self.records)
@@ -33,7 +33,7 @@ class Networks:
             records=[self.records[place] for place in places],
             logits={part: logits[places] for part, logits in self.logits.items()},
             labels=self.labels,
-            features={stage: features[places] for stage, features in self.features.items()},
+            features=[self.features[place] for place in places],
         )
         # What is known of all networks need not be computed again for each half of them.
         taken.__dict__["margins"] = {part: phi[places] for part, phi in self.margins.items()}
@@ -46,6 +46,22 @@ class Networks:
     def accuracies(self, part: str) -> list[float]:
         """Each network's accuracy on forget, retain (training images) or test, percent."""
         return [record["outputs"]["accuracy"][part] for record in self.records]
+
+    def have_probe(self, probe: str) -> bool:
+        """Whether all of the networks were probed so."""
+        return all(probe in record.get("probes", {}) for record in self.records)
+
+    def mean_probe(self, probe: str, number: str) -> float:
+        """The mean over networks of a number of a probe."""
+        return sum(record["probes"][probe][number] for record in self.records) / len(self)
+
+    def mean_curve(self, probe: str, name: str) -> float:
+        """The mean over networks and over the entries of a curve of a probe."""
+        means = []
+        for record in self.records:
+            entries = record["probes"][probe][name]
+            means.append(sum(entries) / len(entries))
+        return sum(means) / len(means)
 
     def mean_score(self, name: str) -> float:
         """The mean over networks of a record's score."""

@@ -115,6 +115,25 @@ def aligned(pool: Pool, runs: BySeed) -> Aligned:
     )
 
 
+def only_with(needs: str, networks: Aligned) -> Aligned:
+    """The networks of the training seeds of which all three have what an audit needs.
+
+    needs: logits, which all have; features or probes, which runs with -probes have.
+    """
+    kinds = (networks.candidate, networks.retrained, networks.original)
+    places = []
+    for place in range(len(networks.seeds)):
+        if all(_has(needs, kind.records[place]) for kind in kinds):
+            places.append(place)
+    candidate, retrained, original = (kind.take(places) for kind in kinds)
+    seeds = [networks.seeds[place] for place in places]
+    return Aligned(seeds, candidate, retrained, original)
+
+
+def _has(needs, record):
+    return needs == "logits" or "probes" in record
+
+
 def missing(pool: Pool, runs: BySeed) -> list[int]:
     """The training seeds of the pool that a method lacks, or whose outputs cannot be read."""
     lacking = []
@@ -148,16 +167,13 @@ def _networks(pool, runs, seeds):
         labels[part] = members[0][f"{part}_labels"]
         for tensors in members:  # the records' hashes of the images say so too
             assert torch.equal(tensors[f"{part}_labels"], labels[part])
+    return Networks(records, logits, labels, [_features(tensors) for tensors in members])
+
+
+def _features(tensors):
+    """{stage: features [M, D]} of one network; empty where its run had no -probes."""
     features = {}
-    for stage in _stages(members):
-        features[stage] = torch.stack([tensors[f"features_{stage}"] for tensors in members])
-    return Networks(records, logits, labels, features)
-
-
-def _stages(members):
-    """The stages of which all members have kept features."""
-    stages = []
-    for name in members[0] if members else ():
-        if name.startswith("features_") and all(name in tensors for tensors in members):
-            stages.append(name.removeprefix("features_"))
-    return stages
+    for name, values in tensors.items():
+        if name.startswith("features_"):
+            features[name.removeprefix("features_")] = values
+    return features

@@ -6,9 +6,10 @@ from audits import AUDITS
 from audits._audit import Audit, Column
 from audits.halves import Estimate, measured
 from audits.networks import Networks
-from audits.pool import Aligned, Pool, aligned, missing
+from audits.pool import Aligned, Pool, aligned, missing, only_with
 from common.console import progress
 
+NOTHING_TO_SEE = "retrain and the original do not differ in it, or the task does not allow it"
 AS_RETRAIN, WORSE = "as retrain", "not as retrain"
 
 
@@ -55,8 +56,13 @@ class Result:
 
     @property
     def side(self) -> int:
-        """Networks a side: half of the training seeds; with one it is on both sides."""
-        return max(1, len(self.seeds) // 2) if self.seeds else 0
+        """Networks a side, where an audit does not need runs with -probes."""
+        return side_of(self.seeds)
+
+
+def side_of(seeds: list[int]) -> int:
+    """Networks a side: half of the trained networks; a single one is on both sides."""
+    return max(1, len(seeds) // 2) if seeds else 0
 
 
 def results_of(pools: list[Pool]) -> list[Result]:
@@ -71,38 +77,29 @@ def results_of(pools: list[Pool]) -> list[Result]:
 def _result(pool, label, nulls):
     runs = pool.candidates[label]
     networks = aligned(pool, runs)
-    side = max(1, len(networks.seeds) // 2)
     audits = {}
     for name, audit in AUDITS.items():
-        reason = _reason_against(audit, networks, side)
-        if reason:
-            audits[name] = Refusal(reason)
-        else:
-            audits[name] = _values(name, pool, networks, side, nulls)
+        members = only_with(audit.needs, networks)
+        reason = _reason_against(audit, members, networks)
+        values = {} if reason else _values(name, pool, members, nulls)
+        audits[name] = values or Refusal(reason or NOTHING_TO_SEE)
     return Result(pool, label, networks.seeds, missing(pool, runs), audits)
 
 
-def _reason_against(audit: Audit, networks: Aligned, side: int) -> str:
-    """Why an audit cannot be measured; empty where it can."""
-    count = len(networks.seeds)
-    if count < 2 * audit.least and audit.least > 1:
-        return f"needs {2 * audit.least} trained networks, has {count}"
-    if count == 0:
-        return "no training seed has outputs of the method, of retrain and of baseline"
-    if audit.needs == "features" and not networks.retrained.features:
-        return "needs runs with -probes"
-    if audit.needs == "probes" and not _have_probes(networks):
-        return "needs runs with -probes"
-    if audit.least > 1 and _copies(networks.candidate):
+def _reason_against(audit: Audit, members: Aligned, networks: Aligned) -> str:
+    """Why an audit cannot be measured; empty where it can.
+
+    members: those of the networks that have what it needs.
+    """
+    needed = 1 if audit.least == 1 else 2 * audit.least
+    count = len(members.seeds)
+    if count < len(networks.seeds) and count < needed:
+        return f"needs {needed} trained networks with -probes, has {count}"
+    if count < needed:
+        return f"needs {needed} trained networks, has {count}"
+    if audit.least > 1 and _copies(members.candidate):
         return "several training seeds have one and the same network"
     return ""
-
-
-def _have_probes(networks):
-    for kind in (networks.candidate, networks.retrained, networks.original):
-        if not all("probes" in record for record in kind.records):
-            return False
-    return True
 
 
 def _copies(candidate: Networks):
@@ -111,7 +108,7 @@ def _copies(candidate: Networks):
     return len(weights) < len(candidate)
 
 
-def _values(name, pool, networks, side, nulls):
+def _values(name, pool, networks, nulls):
     """{column: Value} of an audit."""
     audit = AUDITS[name]
     retrained, original = networks.retrained, networks.original
@@ -122,7 +119,9 @@ def _values(name, pool, networks, side, nulls):
         nulls[key] = floor, ceiling
     floor, ceiling = nulls[key]
     values = measured(audit, networks.candidate, retrained, original)
+    side = side_of(networks.seeds)
     columns = {}
-    for column, value in values.items():
-        columns[column] = Value(value, floor[column], ceiling[column], audit.columns[column], side)
+    for column, kind in audit.columns.items():
+        if column in values and column in floor and column in ceiling:
+            columns[column] = Value(values[column], floor[column], ceiling[column], kind, side)
     return columns

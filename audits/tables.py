@@ -12,6 +12,7 @@ from reports.tables import Chapter, Section
 from reports.texts import shown
 
 HELD_OUT, ORIGINALS = "held-out retrain (null)", "original (forgets nothing)"
+NOT_MEASURED = "not measured"
 ALL_AUDITS = ": all audits"  # how the heading of a table over all of them ends
 LEGEND = {
     "networks": "on each side of the comparison: half of the trained networks.",
@@ -19,12 +20,17 @@ LEGEND = {
     HELD_OUT: "retrained networks in the method's place: what perfect unlearning gets.",
     ORIGINALS: "the trained networks themselves in the method's place.",
     f"† or {WORSE}": "the mean is worse than the interval of held-out retrains.",
+    "verdict": "by the first column.",
     "U-LiRA": "AUC with which many networks tell a forgotten image from one never learned.",
     "KLoM": "distance of the margins from retrained networks' margins, nats.",
     "NeurIPS 2023": "forgetting quality times utility; higher is better.",
     "Membership within the class": "forgotten images against test images of the same classes.",
     "Neighbour trace": "whether forgotten images fall to the other classes as with retrain, nats.",
     "Tug of war": "product of 1 - |difference to retrain| over three accuracies.",
+    "Linear probe": "accuracy on D_f's test images of a new head on the same features.",
+    "Prototype attack": "the same where five images of the class mend the head.",
+    "Relearning": "how far D_f comes back: 0 as to retrain, 1 as to the original.",
+    "Feature similarity": "CKA with a retrained network's features; higher is better.",
 }
 
 
@@ -79,7 +85,7 @@ def _frame(lines):
 
 def _overview(results):
     """A row for each method, a column with the first number of each audit."""
-    lines = _references(results, _overview_cells)
+    lines = _references(results, lambda result: result.side, _overview_cells)
     for result in results:
         cells = {"method": shown(result.label), "networks": str(result.side)}
         lines.append({**cells, **_overview_cells(result, "value")})
@@ -87,32 +93,40 @@ def _overview(results):
 
 
 def _overview_cells(result, which):
-    """{column: text} of the first number of each audit. which: value, floor or ceiling."""
+    """{column: text} of the first number of each audit. which: value, floor or ceiling.
+
+    Of a reference, the number where its method was measured; methods may have fewer networks.
+    """
     cells = {}
     for name, audit in AUDITS.items():
         columns = result.audits[name]
-        first = next(iter(audit.columns))
-        heading = f"{audit.title}: {first}"
+        heading = f"{audit.title}: {next(iter(audit.columns))}"
         if isinstance(columns, Refusal):
-            cells[heading] = "not measured"
+            cells[heading] = NOT_MEASURED
             continue
-        text = number(getattr(columns[first], which).mean)
-        is_worse = which == "value" and columns[first].verdict == WORSE
+        first = next(iter(columns.values()))
+        text = number(getattr(first, which).mean)
+        is_worse = which == "value" and first.verdict == WORSE
         cells[heading] = f"{text} †" if is_worse else text
     return cells
 
 
-def _references(results, cells_of):
+def _references(results, side_of, cells_of):
     """The rows of held-out retrains and of originals, for each number of networks.
 
-    cells_of(result, "floor" or "ceiling") -> {column: text}.
+    side_of(result) -> networks a side; cells_of(result, "floor" or "ceiling") -> {column: text}.
     """
     lines = []
-    sides = sorted({result.side for result in results}, reverse=True)
+    sides = sorted({side_of(result) for result in results}, reverse=True)
     for side in sides:
-        like = next(result for result in results if result.side == side)
+        like = [result for result in results if side_of(result) == side]
         for label, which in ((HELD_OUT, "floor"), (ORIGINALS, "ceiling")):
-            lines.append({"method": label, "networks": str(side), **cells_of(like, which)})
+            cells: dict[str, str] = {}
+            for result in like:  # the first that has a number counts
+                for column, text in cells_of(result, which).items():
+                    if cells.get(column, NOT_MEASURED) == NOT_MEASURED:
+                        cells[column] = text
+            lines.append({"method": label, "networks": str(side), **cells})
     return lines
 
 
@@ -124,16 +138,22 @@ def _lines(results, name):
     audited = [result for result in results if not isinstance(result.audits[name], Refusal)]
     if not audited:
         return []
-    lines = _references(audited, lambda result, which: _cells(result.audits[name], which))
+
+    def side_of(result):
+        return next(iter(result.audits[name].values())).side
+
+    def cells_of(result, which):
+        return _cells(result.audits[name], which)
+
+    lines = _references(audited, side_of, cells_of)
     for result in results:
-        cells = {"method": shown(result.label), "networks": str(result.side)}
         columns = result.audits[name]
+        cells = {"method": shown(result.label)}
         if isinstance(columns, Refusal):
-            cells["verdict"] = f"not measured: {columns.reason}"
+            cells["verdict"] = f"{NOT_MEASURED}: {columns.reason}"
         else:
-            cells |= _cells(columns, "value")
-            first = next(iter(columns.values()))
-            cells["verdict"] = first.verdict
+            cells |= {"networks": str(side_of(result)), **_cells(columns, "value")}
+            cells["verdict"] = next(iter(columns.values())).verdict
         lines.append(cells)
     return lines
 
@@ -168,6 +188,7 @@ def csv(results: list[Result]) -> str:
                 continue
             for column, value in columns.items():
                 line = {**_about(result), "audit": name, "column": column}
+                line["networks"] = value.side
                 for which in ("value", "floor", "ceiling"):
                     estimate = getattr(value, which)
                     line[which] = estimate.mean

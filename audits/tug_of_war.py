@@ -25,8 +25,7 @@ def tug_of_war(differences: list[float]) -> float:
 def measure(candidate: Networks, retrained: Networks, original: Networks) -> dict:
     """{column: value}: each network against one retrained network, then the mean."""
     ours, rums = [], []
-    for place in range(min(len(candidate), len(retrained))):
-        network, goal = candidate.records[place], retrained.records[place]
+    for network, goal in zip(candidate.records, retrained.records, strict=True):
         gaps = [network["scores"][name] - goal["scores"][name] for name in OURS]
         ours.append(tug_of_war([gap / 100 for gap in gaps]))
         accuracies = network["outputs"]["accuracy"]

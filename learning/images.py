@@ -45,6 +45,10 @@ class ImageSet:
     identity: Tensor
     # [M] bool, into pixels: which are shown with the trigger on them (learning/corruption.py)
     triggered: Tensor | None = None
+    # Noise that is added to normalised images, [K, 3, H, W] float32, and [M] int64, into pixels:
+    # which of it an image bears; -1: none (learning/corruption.py)
+    noise: Tensor | None = None
+    noise_place: Tensor | None = None
     files: tuple[str, ...] | None = None  # [M] paths, into pixels, where the images are files
     dropped: int = 0  # images taken out, as the other part holds them too (learning/duplicates.py)
     source: str | None = None  # CIFAR: "archive", or "folders" of images
@@ -68,15 +72,20 @@ class ImageSet:
             free_bytes, _ = torch.cuda.mem_get_info(device)
             if 2 * self.pixels.numel() > free_bytes:
                 return self
-        triggered = None if self.triggered is None else self.triggered.to(device)
         return replace(
             self,
             pixels=self.pixels.to(device),
             index=self.index.to(device),
             labels=self.labels.to(device),
             fine_labels=self.fine_labels.to(device),
-            triggered=triggered,
+            triggered=_on(device, self.triggered),
+            noise=_on(device, self.noise),
+            noise_place=_on(device, self.noise_place),
         )
+
+
+def _on(device, value):
+    return None if value is None else value.to(device)
 
 
 def image_set(
@@ -229,6 +238,8 @@ class Batches:
             if images.triggered is not None:
                 x = _with_trigger(x, images.triggered[rows])
             x = normalised(x.to(self.device))
+            if images.noise is not None and images.noise_place is not None:
+                x = _with_noise(x, images.noise, images.noise_place[rows])
             y = images.labels[index].to(self.device)
         return resized(x, self.size), y, index.to(self.device)
 
@@ -260,6 +271,13 @@ def _with_trigger(x, is_triggered):
     """x [B, 3, H, W] uint8, changed in place, with the trigger on those where [B] bool says so."""
     corner = x[..., -TRIGGER_SIZE:, -TRIGGER_SIZE:]
     corner.masked_fill_(is_triggered[:, None, None, None], WHITE)
+    return x
+
+
+def _with_noise(x, noise, place):
+    """x [B, 3, H, W] float32, changed in place, with its noise where `place` [B] is not -1."""
+    bears_noise = place >= 0
+    x[bears_noise.to(x.device)] += noise[place[bears_noise]].to(x.device)
     return x
 
 

@@ -32,6 +32,7 @@ NAMES = (
     "salun",
     "neggrad_plus",
     "l1_sparse",
+    "head_distill",
 )
 METHODS: dict[str, Method] = {
     name: importlib.import_module(f"methods.{name}").METHOD for name in NAMES

@@ -10,7 +10,8 @@ from torch import nn
 from learning.protocol import Protocol
 from splits import Split
 
-FAMILIES = ("original", "goal", "ssd", "other")  # figures colour by it
+# Figures colour by it. control: no method to use, but one that an honest score must see through.
+FAMILIES = ("original", "goal", "ssd", "other", "control")
 
 
 @dataclass(frozen=True)

@@ -72,7 +72,7 @@ def _add_flags_of_training_data(flags):
     flags.add_argument(
         "-corruption",
         choices=corruption.CORRUPTIONS,
-        help="of training data: a trigger, or wrong labels",
+        help="of training data: a trigger, wrong labels, or noise",
     )
     flags.add_argument(
         "-corrupt_count", type=int, metavar="N", help="how many training images are corrupted"
@@ -152,6 +152,11 @@ def _add_flags_of_results(flags):
         action="store_true",
         help="keep the network's outputs next to the record, for audit.py (0.4 MB at 10 classes)",
     )
+    flags.add_argument(
+        "-probes",
+        action="store_true",
+        help="-outputs, and what the features and a few steps of relearning tell (docs/audit.md)",
+    )
     flags.add_argument("-force", action="store_true", help="run again though the record is there")
 
 
@@ -170,6 +175,7 @@ def arguments(doc: str, task: Task, argv: list | None) -> argparse.Namespace:
     args.task = task.name
     args.method = ALIASES.get(args.method, args.method)
     args.set = methods.settings(args.method, args.set)
+    args.outputs = args.outputs or args.probes
     task.check(args)
     args.weight_path = args.weight_path or _found_checkpoint(args)
     if args.save:

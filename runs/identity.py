@@ -45,6 +45,7 @@ PARTS = {
     "forget": Part(),
     "forget_class": Part(identifies=False),  # "forget" is its full name
     "forget_perc": Part(of_goal=True),
+    "forget_list": Part(identifies=False, of_goal=True, recorded="if given"),  # forget_hash does
     "corruption": Part(of_goal=True, recorded="if given"),
     "corrupt_count": Part(of_goal=True, recorded="if given"),
     "known_share": Part(of_goal=True),
@@ -66,7 +67,8 @@ PARTS = {
     "weight_path": PLACE,
     "results": Part(identifies=False, tuned=True),
     "save": Part(identifies=False, recorded="if given"),
-    "outputs": Part(identifies=False, recorded="never"),  # the record's own part says
+    "outputs": Part(identifies=False, recorded="never"),  # the record's own parts say
+    "probes": Part(identifies=False, recorded="never"),
     "wandb": Part(identifies=False, tuned=True),
     "force": Part(identifies=False, tuned=True),
     "dry_run": Part(identifies=False, tuned=True, recorded="never"),

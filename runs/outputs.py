@@ -1,25 +1,27 @@
 """What -outputs keeps next to a record: the network's logits on some images, for audit.py.
 
 NAME.outputs.safetensors next to NAME.json. For each part of PARTS: its logits [n, C] float32, its
-labels [n] and the places [n] of its images in the data set. A part has at most 2,000 images, the
-same for every network. A file has at most 4 x 2,000 x C numbers: 0.4 MB with 10 classes, 3.3 MB
-with 100.
+labels [n], and the positions [n] of its images in the training or test set. A part has at most
+2,000 images, the same for every network. A file has at most 4 x 2,000 x C numbers: 0.4 MB with 10
+classes, 3.3 MB with 100. -probes adds features: 0.5 MB for ResNet18Slim, 2 MB for ResNet18.
 """
 
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 import metrics
 from common import files
-from learning.images import ImageSet, random_order
+from learning.features import by_stage
+from learning.images import ImageSet, batches, random_order
 from metrics import Logits
 from splits import Split
 
 # forget, retain: training images. same_classes: test images of the classes that D_f has.
 PARTS = ("forget", "retain", "test", "same_classes")
 MOST_IMAGES = 2000  # of a part
+MOST_WITH_FEATURES = 500  # of which -probes keeps the features
 
 
 def path_of(record_path: Path) -> Path:
@@ -59,7 +61,19 @@ def of_network(logits: Logits, split: Split) -> dict[str, Tensor]:
         part = metrics.logits_of_part(all_logits, all_images, images)
         tensors[f"{name}_logits"] = part.float().cpu()
         tensors[f"{name}_labels"] = images.labels.cpu()
-        tensors[f"{name}_index"] = images.index.cpu()
+        positions = torch.searchsorted(all_images.index, images.index)  # index ascends
+        tensors[f"{name}_positions"] = positions.cpu()
+    return tensors
+
+
+def features(model: nn.Module, split: Split) -> dict[str, Tensor]:
+    """{name: features [n, D] float32} of each stage, on at most 500 of the part `forget`."""
+    images = samples(split)["forget"]
+    images = images.take(torch.arange(min(MOST_WITH_FEATURES, len(images))))
+    tensors = {}
+    by_name = by_stage(model, batches(images, model, metrics.CPU_BATCH_SIZE))
+    for number, values in enumerate(by_name.values(), start=1):
+        tensors[f"features_{number}"] = values.cpu()
     return tensors
 
 

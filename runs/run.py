@@ -23,6 +23,7 @@ from torch import nn
 
 import metrics
 import models
+import probes
 from common import files
 from common.files import check_writable, sha256
 from learning import duplicates
@@ -76,8 +77,9 @@ def _look(request):
     if args.save and not saving.is_saved(args.save, path):
         print(f"done before: {path}, but its network is not in {args.save}: it is run again")
         return None
-    if args.outputs and not outputs.are_kept(path, record):
-        print(f"done before: {path}, but its outputs are not kept: it is run again")
+    lacks_outputs = args.outputs and not outputs.are_kept(path, record)
+    if lacks_outputs or (args.probes and "probes" not in record):
+        print(f"done before: {path}, but without its outputs or probes: it is run again")
         return None
     print(f"{records.readable(record)}\n  done before: {path} (-force runs it again)")
     return record
@@ -202,6 +204,10 @@ def score(run: Run, model: nn.Module) -> dict:
     if args.outputs:
         run.outputs.update(outputs.of_network(logits, split))
         run.notes["outputs"] = {"accuracy": outputs.accuracies(logits, split)}
+    if args.probes:
+        run.outputs.update(outputs.features(model, split))
+        _seed("probes", args.seed, run.request.config["train_seed"])
+        run.notes["probes"] = probes.measure(model, split)
     return scores
 
 

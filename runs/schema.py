@@ -82,7 +82,9 @@ class Config(Part):
     validation: bool = Field(False, description="scored on training images that were kept aside")
     duplicates: Word | None = Field(None, description="what was done about identical images")
     forget: Name = Field(description="what was forgotten: a class, a share, a corruption")
-    corruption: Word | None = Field(None, description="patch or label; corrupted task only")
+    corruption: Word | None = Field(
+        None, description="patch, label or gaussian; corrupted task only"
+    )
     corrupt_count: Count | None = Field(None, description="how many images were corrupted")
     known_share: Annotated[Share, Field(gt=0)] | None = Field(
         None, description="share of the corrupted images that was known"
@@ -205,6 +207,47 @@ class Outputs(Part):
     )
 
 
+class LinearProbe(Part):
+    """A logistic regression on the network's features. -probes only."""
+
+    forget: Percent = Field(description="its accuracy on test images of D_f, percent")
+    retain: Percent = Field(description="on those of D_r, percent")
+
+
+class Prototype(Part):
+    """Five images of D_f mend the head's row of its class. -probes only."""
+
+    forget_before: Percent = Field(description="accuracy on test images of D_f before, percent")
+    forget: Percent = Field(description="after, percent")
+    retain: Percent = Field(description="on test images of D_r after, percent")
+
+
+class Relearning(Part):
+    """The accuracy on D_f while a copy of the network is trained on. -probes only."""
+
+    steps: list[CountOrZero] = Field(description="after which each accuracy was taken")
+    retain: list[Percent] = Field(description="where it is trained on D_r, percent")
+    forget: list[Percent] = Field(description="where it is trained on ten images of D_f, percent")
+
+
+class Poison(Part):
+    """Whether the network knows the noise of its forgotten images. -corruption gaussian only."""
+
+    count: Count = Field(description="images")
+    mean: float = Field(description="mean of I, which is N(0, 1) for a network that never saw it")
+    below: Share = Field(description="share of images with I below -2.33, where N(0, 1) has 1 %")
+    above: Share = Field(description="share of images with I above 2.33")
+
+
+class Probes(Part):
+    """What the network still holds. A probe that the task does not allow is missing."""
+
+    linear: LinearProbe | None = Field(None, description="logistic regression on features")
+    prototype: Prototype | None = Field(None, description="five images mend the head")
+    relearning: Relearning | None = Field(None, description="how fast D_f comes back")
+    poison: Poison | None = Field(None, description="the noise of the forgotten images")
+
+
 class Earlier(Part):
     """What the network had forgotten before this run."""
 
@@ -246,6 +289,7 @@ class Record(Part):
     subsample: Subsample | None = Field(None, description="the images that a method sampled")
     duplicates: Settings | None = Field(None, description="counts of identical images")
     outputs: Outputs | None = Field(None, description="the network's outputs, where kept")
+    probes: Probes | None = Field(None, description="what the network still holds")
     forgotten_before: list[Earlier] | None = Field(
         None, description="what the network had forgotten before, oldest first"
     )
@@ -348,6 +392,11 @@ def page() -> str:
         "suitability": Suitability,
         "subsample": Subsample,
         "outputs": Outputs,
+        "probes": Probes,
+        "probes.linear": LinearProbe,
+        "probes.prototype": Prototype,
+        "probes.relearning": Relearning,
+        "probes.poison": Poison,
         "forgotten_before[]": Earlier,
     }
     for name, part in parts.items():

@@ -3,6 +3,7 @@
 import argparse
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import datasets
 import splits
@@ -47,8 +48,12 @@ def _class_flags(parser):
 
 
 def _random_flags(parser):
-    parser.add_argument(
-        "-forget_perc", type=float, required=True, help="share of the training images, 0 to 1"
+    which = parser.add_mutually_exclusive_group(required=True)
+    which.add_argument("-forget_perc", type=float, help="share of the training images, 0 to 1")
+    which.add_argument(
+        "-forget_list",
+        metavar="FILE",
+        help="these training images: their positions from 0, a line each",
     )
 
 
@@ -83,7 +88,9 @@ def _check_sub_class(args):
 
 def _check_random(args):
     _check_no_corruption(args)
-    if not 0 < args.forget_perc < 1:
+    if args.forget_list is not None:
+        splits.read_positions(args.forget_list)
+    elif not 0 < args.forget_perc < 1:
         raise UserError(
             f"-forget_perc {args.forget_perc}: name a share of the training images between 0 and 1"
         )
@@ -92,7 +99,7 @@ def _check_random(args):
 def _check_corrupted(args):
     if not args.corruption:
         raise UserError(
-            "what is corrupted? give -corruption patch or label and -corrupt_count, "
+            "what is corrupted? give -corruption patch, label or gaussian and -corrupt_count, "
             "as at pre-training"
         )
     if not 0 < args.known_share <= 1:
@@ -111,6 +118,8 @@ def _sub_class_name(args, split):
 
 
 def _share(args, split):
+    if args.forget_list is not None:
+        return f"{len(split.forget)} of {Path(args.forget_list).stem}"
     return str(args.forget_perc)
 
 

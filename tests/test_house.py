@@ -41,7 +41,7 @@ ssd
 common
 learning
 datasets splits models metrics
-methods
+methods | probes
 runs
 pretrain_model | score | forget_full_class_main | forget_sub_class_main | forget_random_main | \
 forget_corrupted_main
