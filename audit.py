@@ -12,7 +12,7 @@ import common.threads  # noqa: F401 (before torch)
 
 from pathlib import Path
 
-from audits import figures, tables
+from audits import figures, poison, tables
 from audits.missing import ways_out
 from audits.pool import pools
 from audits.results import results_of
@@ -36,15 +36,17 @@ def main(argv=None):
         check_page(args.html)
     folder = Path(args.results)
 
-    audited = pools(records.read_all(folder), folder)
-    results = results_of(audited)
-    if not results:
+    all_records = records.read_all(folder)
+    results = results_of(pools(all_records, folder))
+    of_poison = poison.chapters(all_records)
+    if not results and not of_poison:
         raise UserError(
             f"no method under {folder} has kept outputs; run baseline, retrain and the method with "
             "-outputs on several training seeds (-train_seed 0-15 -outputs)"
         )
-    chapters = tables.chapters(results)
-    text = formats.markdown(chapters, tables.LEGEND)
+    chapters = [*tables.chapters(results), *of_poison]
+    legend = {**tables.LEGEND, **poison.LEGEND} if of_poison else tables.LEGEND
+    text = formats.markdown(chapters, legend)
     write_whole(folder / "audit.md", text.encode(errors="backslashreplace"))
     write_whole(folder / "audit.csv", tables.csv(results).encode(errors="backslashreplace"))
     pictures = {chapter.title: [] for chapter in chapters}
@@ -54,10 +56,10 @@ def main(argv=None):
         write_whole(folder / f"{drawing.name}.png", picture)
         write_whole(folder / f"{drawing.name}.pdf", style.saved(drawing.figure, "pdf"))
     if args.html is not None:
-        html = page(chapters, pictures, tables.LEGEND)
+        html = page(chapters, pictures, legend)
         write_whole(args.html, html.encode(errors="backslashreplace"))
 
-    print(formats.markdown(tables.overviews(chapters), tables.LEGEND) if args.brief else text)
+    print(formats.markdown(tables.overviews(chapters), legend) if args.brief else text)
     for sentence in ways_out(results):
         print(sentence)
     print(f"tables: {folder}/audit.md, .csv; figures: {folder}/audit-*.png, .pdf")

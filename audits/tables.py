@@ -46,8 +46,8 @@ def overviews(chapters: list[Chapter]) -> list[Chapter]:
     """The chapters with nothing but the tables over all audits."""
     brief = []
     for chapter in chapters:
-        sections = [part for part in chapter.sections if part.heading.endswith(ALL_AUDITS)]
-        brief.append(replace(chapter, sections=sections))
+        overviews = [part for part in chapter.sections if part.heading.endswith(ALL_AUDITS)]
+        brief.append(replace(chapter, sections=overviews or chapter.sections))
     return brief
 
 

@@ -320,3 +320,44 @@ def test_forgetting_the_same_again_is_refused(digits):
 def test_a_network_that_has_forgotten_nothing_changes_nothing(digits):
     split = splits.split_class(*digits, 3)
     assert splits.after_forgetting(split, []) is split
+
+
+# ---- a list of images ----
+
+
+def listed(tmp_path, text):
+    path = tmp_path / "list.txt"
+    path.write_text(text)
+    return path
+
+
+def test_the_images_of_a_list_are_forgotten(tmp_path):
+    train, test = datasets.load("Digits")
+    split = splits.split_listed(train, test, listed(tmp_path, "7\n3\n\n500\n"))
+    assert torch.equal(split.forget.index, train.index[[3, 7, 500]])
+    assert len(split.retain) == len(train) - 3
+    assert not set(split.retain.index.tolist()) & set(split.forget.index.tolist())
+    assert len(split.full) == len(train)
+    assert split.forget_test is split.forget
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "no image"),
+        ("99999", "not there"),
+        ("1\n1", "twice"),
+        ("1\ncat", "'cat'"),
+        ("-1", "'-1'"),
+        ("1.5", "'1.5'"),
+    ],
+)
+def test_what_is_no_list_of_images_is_refused(tmp_path, text, words):
+    train, test = datasets.load("Digits")
+    with pytest.raises(UserError, match=words):
+        splits.split_listed(train, test, listed(tmp_path, text))
+
+
+def test_a_list_that_is_not_there_is_refused(tmp_path):
+    with pytest.raises(UserError, match="cannot be read"):
+        splits.read_positions(tmp_path / "gone.txt")
