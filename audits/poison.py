@@ -1,8 +1,8 @@
 """Gaussian poison over several networks: a chapter of its own, since it needs no retrained network.
 
 The null is N(0, 1) for every image of every network that never saw the noise (probes/poison.py).
-With several networks the interval of the mean is Student's t over networks; with one it is that of
-N(0, 1) over the images.
+The interval of the mean is that of N(0, 1) over all images of all networks; where networks differ by
+more, it is Student's t over networks.
 """
 
 import math
@@ -61,10 +61,9 @@ def _line(label, records):
 
 def interval_of(means: list[float], counts: list[int]) -> tuple[float, float]:
     """The ends of the mean's interval at 95 %. means: of each network; counts: of its images."""
-    if len(means) > 1:
-        _, low, high = interval(means)
-        assert low is not None
-        assert high is not None
-        return low, high
-    half = 1.96 / math.sqrt(counts[0])
-    return means[0] - half, means[0] + half
+    mean = statistics.fmean(means)
+    half = 1.96 / math.sqrt(sum(counts))
+    _, _, high = interval(means)
+    if high is not None:
+        half = max(half, high - mean)
+    return mean - half, mean + half

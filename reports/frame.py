@@ -155,8 +155,14 @@ def corruption_of(record: dict) -> tuple:
 
 
 def _data_of(record):
-    """The images, by the first letters of their hashes."""
-    return record["data_hash"][:6] + record.get("test_hash", "")[:6]
+    """The images, by the first letters of their hashes.
+
+    Of corrupted data only the test images: each training seed corrupts other training images.
+    """
+    of_test = record.get("test_hash", "")[:6]
+    if "corruption" in record["config"]:
+        return of_test
+    return record["data_hash"][:6] + of_test
 
 
 def forgotten_before(record: dict) -> str:

@@ -93,9 +93,14 @@ def test_the_interval_of_one_network_is_that_of_its_images():
     assert interval_of([0.1], [400]) == pytest.approx((0.1 - 0.098, 0.1 + 0.098))
 
 
-def test_the_interval_of_several_networks_is_students():
+def test_the_interval_of_networks_that_differ_is_students():
     wanted = scipy.stats.ttest_1samp([0.1, -0.2, 0.4], 0).confidence_interval(0.95)
-    assert interval_of([0.1, -0.2, 0.4], [9, 9, 9]) == pytest.approx((wanted.low, wanted.high))
+    assert interval_of([0.1, -0.2, 0.4], [99] * 3) == pytest.approx((wanted.low, wanted.high))
+
+
+def test_the_interval_of_networks_that_agree_is_that_of_all_images():
+    low, high = interval_of([0.01, 0.0, -0.01], [100] * 3)
+    assert high - low == pytest.approx(2 * 1.96 / 300**0.5)
 
 
 def poisoned(method, training, mean):
