@@ -1,9 +1,10 @@
 # make demo: see it work, in three minutes. make demo-all: all tasks and methods, in ten.
 # make test: the test suite. make slow: the tests that take minutes. make lint: its checks.
-# make bench: how fast it is. Each makes .venv first.
+# make bench: how fast it is. make audit: scores over many trained networks (docs/audit.md).
+# Each makes .venv first.
 PYTHON ?= python3
 
-.PHONY: demo demo-all test slow lint bench
+.PHONY: demo demo-all test slow lint bench audit
 demo demo-all: .venv/installed
 	./MAIN_run_experiments.sh $@
 
@@ -35,3 +36,7 @@ bench: .venv/installed
 	.venv/bin/python -m benchmarks.sweeps --runs 50
 	.venv/bin/python -m benchmarks.busy
 	.venv/bin/python -m benchmarks.recipes
+
+# On digits, two cores: about an hour. Stopped at any moment, it goes on.
+audit: .venv/installed
+	bash experiments/audit_digits.sh

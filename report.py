@@ -13,7 +13,7 @@ from pathlib import Path
 
 from common.console import parser, progress, run_script
 from common.files import write_whole
-from reports import figures, formats, style, tables
+from reports import audited, figures, formats, style, tables
 from reports.page import check_page, page
 from reports.summary import summarise
 from runs import records
@@ -34,7 +34,8 @@ def main(argv=None):
     folder = Path(args.results)
 
     summaries = summarise(records.read_all(folder))
-    chapters = tables.chapters(summaries)
+    of_audit = audited.read(folder)
+    chapters = tables.chapters(summaries, audited.u_lira(of_audit))
     text = formats.markdown(chapters)
     write(folder / "report.md", text)
     write(folder / "report.tex", formats.latex(chapters))
@@ -47,7 +48,7 @@ def main(argv=None):
         write_whole(folder / f"{drawing.name}.png", picture)
         write_whole(folder / f"{drawing.name}.pdf", style.saved(drawing.figure, "pdf"))
     if args.html is not None:
-        write(args.html, page(chapters, pictures))
+        write(args.html, page([*chapters, *audited.overviews(of_audit)], pictures))
 
     print(formats.brief(chapters) if args.brief else text)
     print(f"tables: {folder}/report.md, .tex, .csv; figures: {folder}/report-*.png, .pdf")

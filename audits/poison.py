@@ -1,8 +1,8 @@
 """Gaussian poison over several networks: a chapter of its own, since it needs no retrained network.
 
 The null is N(0, 1) for every image of every network that never saw the noise (probes/poison.py).
-The interval of the mean is that of N(0, 1) over all images of all networks; where networks differ by
-more, it is Student's t over networks.
+The interval of the mean is that of N(0, 1) over all images of all networks. Where networks differ
+by more, it is Student's t over networks.
 """
 
 import math

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from audits.networks import Networks
-from reports import frame, lookup
+from reports import audited, frame, lookup
 from reports.frame import Setup
 from runs import outputs
 
@@ -33,9 +33,7 @@ class Pool:
     @property
     def heading(self) -> str:
         """What a section on it is called."""
-        task = lookup.task(self.setup.task)
-        number = f" (forget set {self.number})" if self.number > 1 else ""
-        return f"{task.verb}: {self.forget}{task.share_of}{number}"
+        return audited.heading(self.setup.task, self.forget, self.number)
 
 
 def pools(records: list[dict], results: str | Path) -> list[Pool]:

@@ -8,9 +8,9 @@ from audits.halves import Estimate, measured
 from audits.networks import Networks
 from audits.pool import Aligned, Pool, aligned, missing, only_with
 from common.console import progress
+from reports.audited import AS_RETRAIN, WORSE
 
 NOTHING_TO_SEE = "retrain and the original do not differ in it, or the task does not allow it"
-AS_RETRAIN, WORSE = "as retrain", "not as retrain"
 
 
 @dataclass(frozen=True)

@@ -6,16 +6,19 @@ import pandas as pd
 
 from audits import AUDITS
 from audits.halves import Estimate
-from audits.results import WORSE, Refusal, Result
+from audits.results import Refusal, Result
+from reports.audited import HELD_OUT, ORIGINALS, POOL, WORSE, number, overview
 from reports.provenance import command_of, made_by
-from reports.tables import Chapter, Section
+from reports.tables import NOT_MEASURED, Chapter, Section
 from reports.texts import shown
 
-HELD_OUT, ORIGINALS = "held-out retrain (null)", "original (forgets nothing)"
-NOT_MEASURED = "not measured"
+# Of the table of numbers.
+COLUMNS = [*POOL, "method", "training seeds", "lacking seeds", "audit", "title", "column"]
+COLUMNS += ["networks", "value", "value low", "value high", "floor", "floor low", "floor high"]
+COLUMNS += ["ceiling", "ceiling low", "ceiling high", "verdict", NOT_MEASURED]
 ALL_AUDITS = ": all audits"  # how the heading of a table over all of them ends
 LEGEND = {
-    "networks": "on each side of the comparison: half of the trained networks.",
+    "networks": "on each side: half of the trained networks. The second number: of the probes.",
     "[a, b]": "the middle 95 % over 100 random halves of the networks.",
     HELD_OUT: "retrained networks in the method's place: what perfect unlearning gets.",
     ORIGINALS: "the trained networks themselves in the method's place.",
@@ -66,49 +69,18 @@ def _chapter(setup, results):
 
 def _sections(results):
     """The table over all audits, then one for each audit."""
-    heading = shown(results[0].pool.heading)
-    sections = [Section(f"{heading}{ALL_AUDITS}", [_overview(results)])]
+    heading = results[0].pool.heading
+    sections = [Section(f"{heading}{ALL_AUDITS}", [overview(long_table(results))])]
     for name, audit in AUDITS.items():
-        lines = _lines(results, name)
-        if lines:
+        rows = _lines(results, name)
+        if rows:
             title = f"{heading}: {audit.title}. {audit.question}"
-            sections.append(Section(title, [_frame(lines)]))
+            sections.append(Section(title, [_frame(rows)]))
     return sections
 
 
 def _frame(lines):
     return pd.DataFrame(lines, dtype=object).fillna("")
-
-
-# ---- over all audits ----
-
-
-def _overview(results):
-    """A row for each method, a column with the first number of each audit."""
-    lines = _references(results, lambda result: result.side, _overview_cells)
-    for result in results:
-        cells = {"method": shown(result.label), "networks": str(result.side)}
-        lines.append({**cells, **_overview_cells(result, "value")})
-    return _frame(lines)
-
-
-def _overview_cells(result, which):
-    """{column: text} of the first number of each audit. which: value, floor or ceiling.
-
-    Of a reference, the number where its method was measured; methods may have fewer networks.
-    """
-    cells = {}
-    for name, audit in AUDITS.items():
-        columns = result.audits[name]
-        heading = f"{audit.title}: {next(iter(audit.columns))}"
-        if isinstance(columns, Refusal):
-            cells[heading] = NOT_MEASURED
-            continue
-        first = next(iter(columns.values()))
-        text = number(getattr(first, which).mean)
-        is_worse = which == "value" and first.verdict == WORSE
-        cells[heading] = f"{text} †" if is_worse else text
-    return cells
 
 
 def _references(results, side_of, cells_of):
@@ -170,32 +142,41 @@ def interval(estimate: Estimate) -> str:
     return f"{number(estimate.mean)} [{number(estimate.low)}, {number(estimate.high)}]"
 
 
-def number(value: float) -> str:
-    """A number with three decimals, or one where it is large."""
-    return f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}"
-
-
 # ---- one table of numbers ----
 
 
-def csv(results: list[Result]) -> str:
+def long_table(results: list[Result]) -> pd.DataFrame:
     """A line for each number of each method, with its null, its ceiling and its verdict."""
-    lines = []
+    rows = []
     for result in results:
         for name, columns in result.audits.items():
+            audit = AUDITS[name]
+            about = {**_about(result), "audit": name}
+            about["title"] = f"{audit.title}: {next(iter(audit.columns))}"
             if isinstance(columns, Refusal):
-                lines.append({**_about(result), "audit": name, "not measured": columns.reason})
+                rows.append({**about, NOT_MEASURED: columns.reason})
                 continue
             for column, value in columns.items():
-                line = {**_about(result), "audit": name, "column": column}
-                line["networks"] = value.side
-                for which in ("value", "floor", "ceiling"):
-                    estimate = getattr(value, which)
-                    line[which] = estimate.mean
-                    line[f"{which} low"] = estimate.low
-                    line[f"{which} high"] = estimate.high
-                lines.append({**line, "verdict": value.verdict})
-    return pd.DataFrame(lines, dtype=object).to_csv(index=False, lineterminator="\n")
+                numbers = _numbers(value)
+                about |= {"networks": value.side, "column": column}
+                rows.append({**about, **numbers, "verdict": value.verdict})
+    return pd.DataFrame(rows, columns=COLUMNS, dtype=object)
+
+
+def _numbers(value):
+    """{column: number} of a value, its null and its ceiling."""
+    numbers = {}
+    for which in ("value", "floor", "ceiling"):
+        estimate = getattr(value, which)
+        numbers[which] = estimate.mean
+        numbers[f"{which} low"] = estimate.low
+        numbers[f"{which} high"] = estimate.high
+    return numbers
+
+
+def csv(results: list[Result]) -> str:
+    """The lines as one table of numbers."""
+    return long_table(results).to_csv(index=False, lineterminator="\n")
 
 
 def _about(result):
@@ -211,7 +192,6 @@ def _about(result):
         "forget": result.pool.forget,
         "forget set": result.pool.number,
         "method": result.label,
-        "networks": result.side,
         "training seeds": " ".join(map(str, result.seeds)),
         "lacking seeds": " ".join(map(str, result.lacking)),
     }

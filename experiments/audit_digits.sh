@@ -8,10 +8,10 @@
 # MANY; FEW (16), those of the slower methods; VERY_FEW (8), those of the slowest and of the probes.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+RESULTS=${RESULTS:-results/audit}
 source MAIN_run_experiments.sh
 
 NETWORKS=${NETWORKS:-64} FEW=${FEW:-16} VERY_FEW=${VERY_FEW:-8}
-RESULTS=${RESULTS:-results/audit}
 FORGOTTEN=0
 # 2 % of the training images.
 IMAGES=29

@@ -21,6 +21,10 @@ LEGEND = {
         "tug of war, the product of one minus each difference to retrain: "
         "in D_r, in D_f and in the accuracy on all test images. 1 is retrain's own."
     ),
+    "U-LiRA AUC": (
+        "how well an attacker with many networks tells forgotten images from ones never learned; "
+        "0.5 is best (docs/audit.md)."
+    ),
     "seconds": "the time of the method, without I_D.",
     "faster": "retrain's seconds over the method's.",
     "I_D s": (

@@ -14,6 +14,7 @@ from runs.records import short
 
 COLUMNS = ["method", *SCORES, *MORE_SCORES, "distance", "ToW", "seconds", "faster"]
 COLUMNS += ["I_D s", "selected %", "n", "verdict"]
+AUDITED, NOT_MEASURED = "U-LiRA AUC", "not measured"  # the column from audit.py
 MISSING = "missing"  # in place of the scores of what was not run
 # What the scores are called where corrupted data are healed.
 HEALED_NAMES = {
@@ -42,17 +43,22 @@ class Chapter:
     sections: list[Section]
 
 
-def chapters(summaries: Summaries) -> list[Chapter]:
-    """A chapter for each setup."""
-    return [_chapter(setup, sections) for setup, sections in summaries.items()]
+def chapters(summaries: Summaries, audited: dict | None = None) -> list[Chapter]:
+    """A chapter for each setup.
+
+    audited: {(setup, what is forgotten, label): text} of what audit.py has found for the rows.
+    """
+    return [_chapter(setup, sections, audited or {}) for setup, sections in summaries.items()]
 
 
-def _chapter(setup, sections):
+def _chapter(setup, sections, audited):
     task = lookup.task(setup.task)
     runs, parts = [], []
     for forgotten, rows in sections.items():
         heading = f"{task.verb}: {shown(forgotten)}{task.share_of}"
-        parts.append(Section(heading, _frames(rows, task)))
+        frames = _frames(rows, task)
+        frames[0] = _with_audit(frames[0], rows, setup, forgotten, audited)
+        parts.append(Section(heading, frames))
         for row in rows:
             runs += row.runs
     if task.heals:
@@ -76,6 +82,19 @@ def _frames(rows, task):
         frames.append(_frame(gaps))
     names = HEALED_NAMES if task.heals else {}
     return [frame.rename(columns=names) for frame in frames]
+
+
+def _with_audit(frame, rows, setup, forgotten, audited):
+    """The table with a column of U-LiRA's AUC, where some row has been audited."""
+    texts = []
+    for row in rows:
+        text = "" if lookup.is_reference(row.method) else NOT_MEASURED
+        texts.append(audited.get((setup, forgotten, row.label), text))
+    if set(texts) <= {"", NOT_MEASURED}:
+        return frame
+    place = list(frame.columns).index("ToW") + 1
+    frame.insert(place, AUDITED, texts)
+    return frame
 
 
 def _frame(lines, columns=None, missing=""):
