@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from torch import Tensor
+
 BETTER = ("low", "high", "near")  # near: as near to retrain's as can be, on either side
 
 
@@ -32,3 +34,5 @@ class Audit:
     columns: dict[str, Column]
     least: int = 1  # networks a side that it needs
     needs: str = "logits"  # what the runs must have left: logits, features, probes
+    # (candidate, retrained) -> [M]: a number for each forgotten image, for a figure
+    of_images: Callable[..., Tensor] | None = None

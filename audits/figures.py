@@ -1,35 +1,42 @@
 """The audits' results as figures: every method between its null and the originals."""
 
-import re
 from collections.abc import Iterator
 
 from matplotlib.figure import Figure
 
 from audits import AUDITS
 from audits.results import Refusal, Result
-from reports.figures import Drawing
+from reports.figures import Drawing, file_word
 from reports.style import GRID, headline, look_by_family, panel_title, panels
 from reports.texts import shown
 
 COLUMNS = 3  # panels in a row
+IMAGE_COLUMNS = 5
 BETTER = {"low": "lower is better", "high": "higher is better", "near": "as retrain is best"}
 BAND, CEILING = "#cccccc", "#888888"
 
 
 def drawings(results: list[Result]) -> Iterator[Drawing]:
-    """A figure for each forget set."""
+    """Two figures for each forget set: all audits, and U-LiRA's AUC of each image."""
     by_pool: dict = {}
     for result in results:
         by_pool.setdefault(id(result.pool), []).append(result)
     for of_pool in by_pool.values():
-        pool = of_pool[0].pool
-        setup = pool.setup
-        words = ["audit", setup.task, setup.net, setup.dataset, setup.protocol, setup.recipe]
-        words += [pool.forget, str(pool.number)]
-        name = "-".join(re.sub(r"[^\w.]", "_", word, flags=re.ASCII)[:40] for word in words)
-        figure = overview(of_pool)
-        if figure is not None:
-            yield Drawing(f"Audit. {setup.title}", name, figure)
+        name = _file_name(of_pool[0].pool)
+        chapter = f"Audit. {of_pool[0].pool.setup.title}"
+        figures = {"": overview(of_pool), "-images": images(of_pool)}
+        for ending, figure in figures.items():
+            if figure is not None:
+                yield Drawing(chapter, f"{name}{ending}", figure)
+
+
+def _file_name(pool):
+    """The name of a pool's figures: another one for every pool."""
+    setup = pool.setup
+    words = ["audit", setup.task, setup.net, setup.dataset, setup.protocol, setup.recipe]
+    words += ["validation"] if setup.validation else []
+    words += [setup.folder, pool.forget, str(pool.number)]
+    return "-".join(file_word(word) for word in words if word)
 
 
 def overview(results: list[Result]) -> Figure | None:
@@ -37,7 +44,7 @@ def overview(results: list[Result]) -> Figure | None:
 
     Grey band: what held-out retrains get. Dashed: the originals. None where nothing was measured.
     """
-    names = [name for name in AUDITS if any(_value(result, name) for result in results)]
+    names = [name for name in AUDITS if _was_measured(results, name)]
     if not names:
         return None
     rows = -(-len(names) // COLUMNS)
@@ -51,16 +58,75 @@ def overview(results: list[Result]) -> Figure | None:
         labels = [shown(result.label, 30) for result in results]
         row_axes[0].set_yticks(range(len(results)), labels, fontsize=9)
     pool = results[0].pool
-    sides = sorted({result.side for result in results})
-    networks = f"{sides[0]}" if len(sides) == 1 else f"{sides[0]} to {sides[-1]}"
     lines = [
-        f"{pool.setup.title.removesuffix(' (protocol paper)')}. {pool.heading}",
+        _title(pool),
         "Grey band: what held-out retrained networks get, the goal. Dashed: the originals.",
-        f"Bar: the middle 95 % over random halves; {networks} networks a side. Blue: the SSD "
-        "family.",
+        f"Bar: the middle 95 % over random halves; {_sides(results)} networks a side. "
+        "Blue: the SSD family.",
     ]
     headline(figure, lines)
     return figure
+
+
+def _was_measured(results, name):
+    return any(_value(result, name) for result in results)
+
+
+def images(results: list[Result]) -> Figure | None:
+    """U-LiRA's AUC of every forgotten image, ascending: a panel for each method.
+
+    None where it was not measured.
+    """
+    drawn = [result for result in results if "u_lira" in result.images]
+    if not drawn:
+        return None
+    columns = min(IMAGE_COLUMNS, len(drawn))
+    rows = -(-len(drawn) // columns)
+    figure, axes = panels(
+        rows=rows, columns=columns, width=12, height=1.9 * rows + 1.2, sharex=True, sharey=True
+    )
+    for axis, result in zip(axes.flat, drawn, strict=False):
+        _draw_images(axis, result)
+    for axis in list(axes.flat)[len(drawn) :]:
+        axis.axis("off")
+    for row_axes in axes:
+        row_axes[0].set_ylabel("AUC", fontsize=9)
+    for axis in axes[-1]:
+        axis.set_xlabel("share of the images (%)", fontsize=9)
+    lines = [
+        _title(drawn[0].pool),
+        "U-LiRA's AUC of every forgotten image, ascending; the mean over random halves.",
+        f"Grey: held-out retrains, the goal. Dashed: the originals. {_sides(drawn)} networks a "
+        "side.",
+    ]
+    headline(figure, lines)
+    return figure
+
+
+def _draw_images(axis, result):
+    of_method, of_retrain, of_original = result.images["u_lira"]
+    share = [100 * (place + 0.5) / len(of_method) for place in range(len(of_method))]
+    axis.plot(share, of_retrain, color=BAND, linewidth=4)
+    axis.plot(share, of_original, color=CEILING, linestyle="--", linewidth=1)
+    axis.plot(share, of_method, color=_look_of(result).colour, linewidth=1.6)
+    axis.set_ylim(0, 1.03)
+    axis.grid(color=GRID)
+    panel_title(axis, shown(result.label, 30))
+
+
+def _look_of(result):
+    record = next(iter(result.pool.candidates[result.label].values()))
+    return look_by_family(record["config"]["method"])
+
+
+def _title(pool):
+    return f"{pool.setup.title.removesuffix(' (protocol paper)')}. {pool.heading}"
+
+
+def _sides(results):
+    """How many networks a side the results have, in words."""
+    sides = sorted({result.side for result in results})
+    return f"{sides[0]}" if len(sides) == 1 else f"{sides[0]} to {sides[-1]}"
 
 
 def _value(result, name):
@@ -81,7 +147,6 @@ def _draw(axis, results, name):
             _write_not_measured(axis, height)
             continue
         _draw_null(axis, height, value)
-        method = next(iter(result.pool.candidates[result.label].values()))["config"]["method"]
         axis.errorbar(
             value.value.mean,
             height,
@@ -89,7 +154,7 @@ def _draw(axis, results, name):
             fmt="o",
             markersize=5,
             capsize=3,
-            color=look_by_family(method).colour,
+            color=_look_of(result).colour,
             zorder=3,
         )
     axis.set_yticks(range(len(results)), [""] * len(results))

@@ -65,6 +65,15 @@ def measured(
     return {column: _estimate(of_column) for column, of_column in values.items()}
 
 
+def of_images(audit: Audit, candidate: Networks, retrained: Networks) -> torch.Tensor:
+    """The audit's number of each forgotten image [M], the mean over the halvings, ascending."""
+    assert audit.of_images is not None
+    numbers = []
+    for first, second in halvings(len(candidate)):
+        numbers.append(audit.of_images(candidate.take(first), retrained.take(second)))
+    return torch.stack(numbers).mean(0).sort().values
+
+
 def _estimate(values):
     values = torch.tensor(values, dtype=torch.float64)
     tail = (1 - COVERAGE) / 2

@@ -2,9 +2,11 @@
 
 from dataclasses import dataclass
 
+from torch import Tensor
+
 from audits import AUDITS
 from audits._audit import Audit, Column
-from audits.halves import Estimate, measured
+from audits.halves import Estimate, measured, of_images
 from audits.networks import Networks
 from audits.pool import Aligned, Pool, aligned, missing, only_with
 from common.console import progress
@@ -53,6 +55,9 @@ class Result:
     seeds: list[int]  # training seeds that were used
     lacking: list[int]  # training seeds of the pool that the method has no outputs of
     audits: dict[str, dict[str, Value] | Refusal]  # {name of an audit: {column: value}}
+    # {name of an audit: its number of each forgotten image, ascending}, of the method, of held-out
+    # retrains and of the originals, for the audits that have it
+    images: dict[str, list[Tensor]]
 
     @property
     def side(self) -> int:
@@ -77,13 +82,17 @@ def results_of(pools: list[Pool]) -> list[Result]:
 def _result(pool, label, nulls):
     runs = pool.candidates[label]
     networks = aligned(pool, runs)
-    audits = {}
+    audits: dict[str, dict[str, Value] | Refusal] = {}
+    images = {}
     for name, audit in AUDITS.items():
         members = only_with(audit.needs, networks)
         reason = _reason_against(audit, members, networks)
         values = {} if reason else _values(name, pool, members, nulls)
         audits[name] = values or Refusal(reason or NOTHING_TO_SEE)
-    return Result(pool, label, networks.seeds, missing(pool, runs), audits)
+        if values and audit.of_images is not None:
+            kinds = (members.candidate, members.retrained, members.original)
+            images[name] = [of_images(audit, kind, members.retrained) for kind in kinds]
+    return Result(pool, label, networks.seeds, missing(pool, runs), audits, images)
 
 
 def _reason_against(audit: Audit, members: Aligned, networks: Aligned) -> str:

@@ -111,6 +111,11 @@ def measure(candidate: Networks, retrained: Networks, original: Networks) -> dic
     return values
 
 
+def of_images(candidate: Networks, retrained: Networks) -> Tensor:
+    """AUC of each forgotten image, [M]."""
+    return image_aucs(u_lira(candidate.margins["forget"], retrained.margins["forget"]))
+
+
 AUDIT = Audit(
     title="U-LiRA",
     question="Can many networks tell a forgotten image from one that was never learned?",
@@ -122,4 +127,5 @@ AUDIT = Audit(
         "TPR at 1 % FPR": Column("low"),
     },
     least=4,
+    of_images=of_images,
 )

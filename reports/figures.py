@@ -38,11 +38,11 @@ def drawings(summaries: Summaries) -> Iterator[Drawing]:
     for setup, sections in summaries.items():
         words = [setup.task, setup.net, setup.dataset, setup.protocol]
         if setup.recipe != PUBLISHED:
-            words.append(_file_word(setup.recipe))
+            words.append(file_word(setup.recipe))
         if setup.validation:
             words.append("validation")
         if len(_folders_of(setup, summaries)) > 1:
-            words.append(_file_word(setup.folder))
+            words.append(file_word(setup.folder))
         for name, figure in figures(setup, sections).items():
             yield Drawing(setup.title, f"report-{'-'.join(words)}-{name}", figure)
 
@@ -52,7 +52,7 @@ def _folders_of(setup, setups):
     return {other.folder for other in setups if replace(other, folder=setup.folder) == setup}
 
 
-def _file_word(name):
+def file_word(name):
     """A name as a part of a file's name; another one for every name."""
     word = re.sub(r"[^\w-]", "_", name, flags=re.ASCII)[:40]
     if word == name:

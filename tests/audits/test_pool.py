@@ -5,6 +5,7 @@ import json
 import pytest
 import torch
 from handmade import record
+from handmade_pool import write_pool, written
 
 from audits import AUDITS, tables
 from audits.halves import halvings, measured
@@ -12,44 +13,6 @@ from audits.missing import spans, ways_out
 from audits.pool import aligned, pools
 from audits.results import AS_RETRAIN, WORSE, Refusal, results_of
 from runs import outputs, records
-
-IMAGES, CLASSES = 30, 4
-
-
-def written(folder, method, training, *, shift=0.0, seed=0, **config):
-    """A record with outputs in which D_f's label is surer by `shift`; returns its path."""
-    entry = record(method, seed, 90.0, 10.0, 20.0, training=training, **config)
-    entry["forget_hash"] = "f" * 64
-    entry["command"] = f"python forget_full_class_main.py -method {method} -train_seed {training}"
-    name = f"{method}-{training}-{seed}"
-    generator = torch.Generator().manual_seed(len(name) * 1000 + training * 7 + hash_of(method))
-    tensors = {}
-    for part in outputs.PARTS:
-        logits = torch.randn(IMAGES, CLASSES, generator=generator)
-        labels = torch.arange(IMAGES) % CLASSES
-        if part == "forget":
-            logits[torch.arange(IMAGES), labels] += shift
-        tensors[f"{part}_logits"] = logits
-        tensors[f"{part}_labels"] = labels
-        tensors[f"{part}_positions"] = torch.arange(IMAGES)
-    path = folder / f"{name}.json"
-    entry["outputs"] = {"accuracy": {"forget": 10.0, "retain": 90.0, "test": 90.0}}
-    entry["outputs"] |= outputs.write(path, tensors)
-    path.write_text(json.dumps(entry))
-    return path
-
-
-def hash_of(method):
-    return sum(method.encode())
-
-
-def write_pool(folder, networks=12, **shifts):
-    """retrain and baseline, and a method for each shift, with so many training seeds."""
-    for training in range(networks):
-        written(folder, "retrain", training)
-        written(folder, "baseline", training, shift=6.0)
-        for method, shift in shifts.items():
-            written(folder, method, training, shift=shift)
 
 
 def audited(folder):
