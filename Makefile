@@ -39,4 +39,4 @@ bench: .venv/installed
 
 # On digits, two cores: about an hour. Stopped at any moment, it goes on.
 audit: .venv/installed
-	bash experiments/audit_digits.sh
+	bash experiments/audit.sh digits

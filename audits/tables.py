@@ -24,6 +24,7 @@ LEGEND = {
     ORIGINALS: "the trained networks themselves in the method's place.",
     f"† or {WORSE}": "the mean is worse than the interval of held-out retrains.",
     "verdict": "by the first column.",
+    "not measurable": "with so few networks and images; a rate of 1 % needs 1,000 negatives.",
     "U-LiRA": "AUC with which many networks tell a forgotten image from one never learned.",
     "KLoM": "distance of the margins from retrained networks' margins, nats.",
     "NeurIPS 2023": "forgetting quality times utility; higher is better.",
@@ -114,8 +115,10 @@ def _lines(results, name):
     def side_of(result):
         return next(iter(result.audits[name].values())).side
 
+    columns_shown = list(AUDITS[name].columns)
+
     def cells_of(result, which):
-        return _cells(result.audits[name], which)
+        return _cells(result.audits[name], which, columns_shown)
 
     lines = _references(audited, side_of, cells_of)
     for result in results:
@@ -124,15 +127,21 @@ def _lines(results, name):
         if isinstance(columns, Refusal):
             cells["verdict"] = f"{NOT_MEASURED}: {columns.reason}"
         else:
-            cells |= {"networks": str(side_of(result)), **_cells(columns, "value")}
+            cells |= {"networks": str(side_of(result)), **cells_of(result, "value")}
             cells["verdict"] = next(iter(columns.values())).verdict
         lines.append(cells)
     return lines
 
 
-def _cells(columns, which):
+def _cells(columns, which, names):
     """{column: text} of an audit's numbers. which: value, floor or ceiling."""
-    return {name: interval(getattr(value, which)) for name, value in columns.items()}
+    cells = {}
+    for name in names:
+        if name in columns:
+            cells[name] = interval(getattr(columns[name], which))
+        else:
+            cells[name] = "not measurable"  # with so few networks or images
+    return cells
 
 
 def interval(estimate: Estimate) -> str:

@@ -2,6 +2,9 @@
 
 import copy
 import json
+import os
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -15,6 +18,8 @@ from learning.images import batches
 from learning.training import predict
 from methods import METHODS
 from runs import checkpoints, identity, records
+from sweeps.lines import _lines as lines_of
+from sweeps.plan import plan
 
 PUBLISHED = ROOT / "published"
 
@@ -131,3 +136,28 @@ def test_committed_records_say_all_that_ran_and_lie_where_their_identity_says():
         hashes = {name: record[name] for name in HASHES}
         assert config["hyperparameters"].items() >= config["set"].items()
         assert identity.record_path({**config, "results": path.parents[1]}, hashes) == path
+
+
+# ---- the audit's grid ----
+
+
+@pytest.mark.parametrize("images", ["digits", "cifar10"])
+def test_every_line_of_the_audits_grid_can_run(tmp_path, images):
+    lists = tmp_path / "lists"
+    lists.mkdir()
+    for name in ("high", "low"):
+        (lists / f"{name}.txt").write_text("1\n2\n")
+    command = ["bash", ROOT / "experiments" / "audit.sh", images, "lines"]
+    environment = {**os.environ, "PYTHON": sys.executable, "RESULTS": str(tmp_path)}
+    environment |= {"NETWORKS": "9", "FEW": "9", "VERY_FEW": "8"}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
+    given = []
+    for number, text in enumerate(done.stdout.splitlines(), start=1):
+        given += lines_of(number, text.encode())
+    jobs = plan(given)
+    assert jobs.mistakes == []
+    methods = {job.args.method for job in jobs.jobs if not job.trains}
+    assert methods == set(METHODS)
+    seeds = {job.args.train_seed for job in jobs.jobs if not job.trains}
+    assert seeds == set(range(9))
+    assert sum(job.args.probes for job in jobs.jobs if not job.trains) > 8 * len(METHODS)

@@ -5,10 +5,12 @@ import torch
 from helpers import net, small_split, tiny_resnet, tiny_split, twin, weights_of
 from torch import nn
 
+import metrics
 import probes
 from learning.images import batches
 from learning.training import fit, sgd
 from methods import head_distill
+from metrics import accuracy, mia_of_forget_set, split_logits
 from probes.linear import linear_probe
 from probes.prototype import prototype_attack, with_prototype
 from probes.relearning import STEPS, curve, relearn
@@ -50,11 +52,15 @@ def test_features_that_hold_nothing_are_at_chance():
     assert accuracies["forget"] + accuracies["retain"] < 120
 
 
-def test_head_distillation_passes_accuracy_and_fails_the_probe(trained):
+def test_head_distillation_passes_accuracy_and_the_attack_and_fails_the_probe(trained):
     split, model = trained
     hidden = twin(model)
     torch.manual_seed(0)
     head_distill.unlearn(hidden, split, epochs=60)
+    attacked = mia_of_forget_set(split_logits(model, split), split)
+    logits = split_logits(hidden, split)
+    assert accuracy(metrics.forget_test_logits(logits, split), split.forget_test.labels) < 12
+    assert mia_of_forget_set(logits, split) < attacked / 2
     before, after = linear_probe(model, split), linear_probe(hidden, split)
     assert after == before  # the features are the original's
 
