@@ -1,5 +1,6 @@
 """The data sets by name. Each is a function that gives a training set and a test set."""
 
+import functools
 import pickle
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -9,8 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from common import references
 from common.errors import UserError
 from common.files import sha256
+from common.references import Table
 from learning.augment import Augmentation
 from learning.cifar import CIFAR10_CLASSES, CIFAR20_CLASSES, CIFAR20_COARSE, CIFAR100_CLASSES
 from learning.duplicates import handled
@@ -60,6 +63,8 @@ def class_names(name: str, data: str | Path = "data") -> tuple[Sequence[str], Se
     """
     if name in FIXED_CLASSES:
         return FIXED_CLASSES[name]
+    if references.is_outside(name):
+        return _outside_names(name, str(Path(data).absolute()), references.source_hash(name))
     root = Path(data) / "train" if name == "Folder" else _pins_folder(Path(data))
     names = class_folders(root)
     return names, names
@@ -310,6 +315,31 @@ def _folder_part(root, size):
     return replace(images, files=tuple(decoded.files))
 
 
+# ---- data sets from outside ----
+
+
+def _outside(reference, data, size, protocol):
+    """What a user's own function gives for the same arguments, checked."""
+    parts = references.called(reference, data, size, protocol)
+    is_pair = isinstance(parts, tuple) and len(parts) == 2
+    if not is_pair or not all(isinstance(part, ImageSet) for part in parts):
+        raise UserError(
+            f"{reference} must return (training set, test set), two ImageSets as "
+            "learning.images.image_set makes them"
+        )
+    train, test = parts
+    if (train.classes, train.fine_classes) != (test.classes, test.fine_classes):
+        raise UserError(f"{reference}: the training set and the test set must have equal classes")
+    return replace(train, name=reference), replace(test, name=reference)
+
+
+@functools.cache
+def _outside_names(reference, data, version):
+    """(classes, fine classes) of a data set from outside; version: of its file."""
+    train, _ = SETS[reference](Path(data), SMALLEST_SIZE, PAPER)
+    return train.classes, train.fine_classes
+
+
 # ---- a part for testing ----
 
 
@@ -348,15 +378,18 @@ def every_fifth(images: ImageSet, labels: Tensor) -> tuple[Tensor, Tensor]:
 # ---- the table ----
 
 # (data folder, size in pixels for a user's images, protocol) -> (training set, test set)
-SETS = {
-    "Digits": digits,
-    "DigitShapes": digit_shapes,
-    "Cifar10": cifar10,
-    "Cifar20": cifar20,
-    "Cifar100": cifar100,
-    "PinsFaceRecognition": pins,
-    "Folder": folder,
-}
+SETS = Table(
+    {
+        "Digits": digits,
+        "DigitShapes": digit_shapes,
+        "Cifar10": cifar10,
+        "Cifar20": cifar20,
+        "Cifar100": cifar100,
+        "PinsFaceRecognition": pins,
+        "Folder": folder,
+    },
+    lambda reference: functools.partial(_outside, reference),
+)
 
 # (classes, fine classes) of the sets whose images need not be there to know them
 FIXED_CLASSES = {

@@ -1,12 +1,17 @@
 """The networks by name, and untrained ones of the same form."""
 
+import difflib
+import functools
 import logging
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from common import references
 from common.errors import UserError
+from common.references import Table
 from learning.numerics import compute_in
 
 VIT_WEIGHTS = "google/vit-base-patch16-224"
@@ -126,20 +131,85 @@ def _pretrained(ViTModel):
         ) from error
 
 
+# ---- networks from outside ----
+
+
+def _from_outside(reference):
+    """The entry of NETS for a reference, or for a network of a library."""
+    return lambda num_classes, vit_init: _outside(reference, num_classes)
+
+
+def _outside(reference, num_classes):
+    if references.is_reference(reference):
+        network = references.called(reference, num_classes)
+    else:
+        network = _of_library(*reference.split("/", 1), num_classes)
+    if not isinstance(network, nn.Module):
+        raise UserError(f"{reference} returned {type(network).__name__} and no torch.nn.Module")
+    made: Any = network
+    made.arguments = {"num_classes": num_classes}
+    made.maker = functools.partial(_outside, reference)
+    return network
+
+
+def _of_library(library, name, num_classes):
+    if library == "timm":
+        try:
+            import timm
+        except ImportError as error:
+            raise UserError("timm is not installed; pip install timm") from error
+        _check_name(library, name, timm.list_models())
+        network = timm.create_model(name, num_classes=num_classes)
+    else:
+        import torchvision.models
+
+        _check_name(library, name, torchvision.models.list_models())
+        network = torchvision.models.get_model(name, weights=None, num_classes=num_classes)
+    size = _fixed_size(network)
+    if size is not None:
+        network.input_size = size
+    return network
+
+
+def _check_name(library, name, names):
+    if name not in names:
+        close = difflib.get_close_matches(name, names, n=5, cutoff=0.3) or names[:5]
+        nearest = ", ".join(close)
+        raise UserError(f"{library} has no network {name!r}; nearest names: {nearest}")
+
+
+def _fixed_size(network):
+    """Pixels a side that a library's network insists on, as a vision transformer does; or None."""
+    size = getattr(network, "image_size", None)  # torchvision's
+    if size is None:
+        size = getattr(getattr(network, "patch_embed", None), "img_size", None)  # timm's
+    return size[0] if isinstance(size, tuple) else size
+
+
+def _decode_size(net):
+    """DECODE_SIZE in the file of a network from outside; 32 where it has none."""
+    return references.beside(net, "DECODE_SIZE", 32) if references.is_reference(net) else 32
+
+
+# ---- the tables ----
+
 # name -> function (number of classes, vit_init) that gives the network
-NETS: dict[str, Callable[[int, str], nn.Module]] = {
-    "ResNet18": lambda num_classes, vit_init: ResNet18(num_classes),
-    "ResNet18Slim": lambda num_classes, vit_init: ResNet18(num_classes, width=16),
-    "ViT": lambda num_classes, vit_init: ViT(num_classes, backbone=vit_init),
-}
+NETS: dict[str, Callable[[int, str], nn.Module]] = Table(
+    {
+        "ResNet18": lambda num_classes, vit_init: ResNet18(num_classes),
+        "ResNet18Slim": lambda num_classes, vit_init: ResNet18(num_classes, width=16),
+        "ViT": lambda num_classes, vit_init: ViT(num_classes, backbone=vit_init),
+    },
+    _from_outside,
+)
 # name -> pixels a side to which a user's images are resized at most
-DECODE_SIZE = {"ResNet18": 32, "ResNet18Slim": 32, "ViT": 224}
+DECODE_SIZE: dict[str, int] = Table({"ResNet18": 32, "ResNet18Slim": 32, "ViT": 224}, _decode_size)
 
 
 def create(
     net: str, num_classes: int, vit_init: str = "pretrained", *, pytorch_init: bool = False
 ) -> nn.Module:
-    """A network by name as training starts from it.
+    """A network by name, or by a reference, as training starts from it.
 
     vit_init: a ViT's backbone. pytorch_init: a ResNet's convolutions start with PyTorch's own
     default weights (the released protocol).
@@ -171,7 +241,8 @@ def untrained(model: nn.Module, pretrained_vit: bool = False) -> nn.Module:
 
 def _twin(model, arguments):
     """A new network of the model's class, on its device and in its numerics."""
-    network = type(model)(**arguments)
+    make = getattr(model, "maker", type(model))
+    network = make(**arguments)
     if getattr(model, "pytorch_init", False):
         _initialise_as_pytorch(network)
     compute_in(network, getattr(model, "numerics", "fp32"))

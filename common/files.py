@@ -198,3 +198,9 @@ def claimed(path, *, waits: bool = True):
         yield
     finally:
         lock.release()
+
+
+def file_name(text: str) -> str:
+    """The text as a part of a file's name."""
+    letters = [c if c.isalnum() or c in "._" else "_" for c in text]
+    return "".join(letters)[:60]

@@ -9,7 +9,9 @@ To train otherwise, change a row or add one. The flags of pretrain_model.py do s
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from common import references
 from common.errors import UserError
+from common.references import Table
 
 PUBLISHED, FAST = "published", "fast"
 
@@ -50,11 +52,29 @@ RECIPES = {
 }
 
 # network -> recipe on all other data sets
-DEFAULT_RECIPES = {
-    "ResNet18": Recipe(epochs=20, milestones=(8, 12, 16), lr=0.1, source="ours"),
-    "ResNet18Slim": Recipe(epochs=20, milestones=(8, 12, 16), lr=0.1, source="ours"),
-    "ViT": Recipe(epochs=8, milestones=(7,), lr=VIT_LR, source="ours"),
-}
+_OURS = Recipe(epochs=20, milestones=(8, 12, 16), lr=0.1, source="ours")
+DEFAULT_RECIPES = Table(
+    {
+        "ResNet18": _OURS,
+        "ResNet18Slim": _OURS,
+        "ViT": Recipe(epochs=8, milestones=(7,), lr=VIT_LR, source="ours"),
+    },
+    lambda net: _recipe_beside(net),
+)
+
+
+def _recipe_beside(net):
+    """RECIPE in the file of a network from outside; ResNet18's where it has none."""
+    values = references.beside(net, "RECIPE") if references.is_reference(net) else None
+    if values is None:
+        return _OURS
+    try:
+        return Recipe(**{"milestones": (), "source": "ours", **values})
+    except TypeError as error:
+        raise UserError(
+            f"{net}: RECIPE in its file must be a dict of epochs, lr and milestones ({error})"
+        ) from error
+
 
 # Of every recipe, as published.
 WARM_UP_EPOCHS = 1
@@ -135,7 +155,7 @@ def recipe(net: str, dataset: str, name: str = PUBLISHED) -> dict:
     """
     if name == FAST:
         return _fast_recipe(net, dataset)
-    row = RECIPES.get((net, dataset), DEFAULT_RECIPES[net])
+    row = RECIPES.get((net, dataset)) or DEFAULT_RECIPES[net]
     return {
         "epochs": row.epochs,
         "milestones": list(row.milestones),

@@ -10,7 +10,9 @@ Files that start with an underscore are not methods. These files may import ever
 import importlib
 
 from common.errors import UserError
+from common.references import Table
 from methods._method import Method, kind_of
+from methods._outside import from_outside
 
 # The files of this folder, in the order of the reports' rows.
 NAMES = (
@@ -34,9 +36,9 @@ NAMES = (
     "l1_sparse",
     "head_distill",
 )
-METHODS: dict[str, Method] = {
-    name: importlib.import_module(f"methods.{name}").METHOD for name in NAMES
-}
+METHODS: dict[str, Method] = Table(
+    {name: importlib.import_module(f"methods.{name}").METHOD for name in NAMES}, from_outside
+)
 # {a released script's name of a method: ours}
 ALIASES: dict[str, str] = {}
 for _name, _method in METHODS.items():

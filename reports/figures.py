@@ -36,7 +36,7 @@ class Drawing:
 def drawings(summaries: Summaries) -> Iterator[Drawing]:
     """Every figure of a report, drawn one at a time."""
     for setup, sections in summaries.items():
-        words = [setup.task, setup.net, setup.dataset, setup.protocol]
+        words = [setup.task, file_word(setup.net), file_word(setup.dataset), setup.protocol]
         if setup.recipe != PUBLISHED:
             words.append(file_word(setup.recipe))
         if setup.validation:

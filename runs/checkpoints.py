@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 import models
 from common.errors import UserError
-from common.files import sha256, write_whole
+from common.files import file_name, sha256, write_whole
 from learning.images import ImageSet
 
 
@@ -23,7 +23,7 @@ def checkpoint_path(
 
     variant: what was done to the training data, as a word.
     """
-    words = [net, dataset, f"seed{seed}"]
+    words = [file_name(net), file_name(dataset), f"seed{seed}"]
     if variant:
         words.append(variant)
     if protocol != "paper":

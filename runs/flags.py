@@ -13,6 +13,8 @@ import methods
 import models
 from common import console
 from common.errors import UserError
+from common.files import file_name
+from common.references import is_outside
 from learning import corruption, duplicates, numerics
 from learning.protocol import PROTOCOLS
 from learning.recipes import FAST, PUBLISHED
@@ -24,8 +26,18 @@ from runs.tasks import Task
 def parser(doc: str) -> argparse.ArgumentParser:
     """An argument parser with the flags that pre-training and forgetting have in common."""
     flags = console.parser(doc)
-    flags.add_argument("-net", required=True, choices=list(models.NETS))
-    flags.add_argument("-dataset", required=True, choices=list(datasets.SETS))
+    flags.add_argument(
+        "-net",
+        required=True,
+        type=_name_in(models.NETS),
+        help="a name, timm/NAME, torchvision/NAME, or file.py:function (docs/extending.md)",
+    )
+    flags.add_argument(
+        "-dataset",
+        required=True,
+        type=_name_in(datasets.SETS),
+        help="a name, or file.py:function",
+    )
     flags.add_argument(
         "-data",
         default="data",
@@ -89,7 +101,12 @@ def forgetting(doc: str, task: Task) -> argparse.ArgumentParser:
     """An argument parser with the flags of a forgetting script."""
     flags = parser(doc)
     task.add_flags(flags)
-    flags.add_argument("-method", required=True, choices=[*METHODS, *ALIASES])
+    flags.add_argument(
+        "-method",
+        required=True,
+        type=_name_in([*METHODS, *ALIASES]),
+        help="a name, or file.py:function",
+    )
     flags.add_argument(
         "-seed",
         type=seed,
@@ -158,6 +175,19 @@ def _add_flags_of_results(flags):
         help="-outputs, and what the features and a few steps of relearning tell (docs/audit.md)",
     )
     flags.add_argument("-force", action="store_true", help="run again though the record is there")
+
+
+def _name_in(names):
+    """A type of argparse: one of the names, or what stands outside."""
+
+    def name(text: str) -> str:
+        if text not in names and not is_outside(text):
+            raise argparse.ArgumentTypeError(
+                f"invalid choice: {text!r} (choose from {', '.join(names)}, or file.py:function)"
+            )
+        return text
+
+    return name
 
 
 def seed(text: str) -> int:
@@ -240,9 +270,3 @@ def _data_set_name(args):
         return args.dataset
     name = Path(args.data).resolve().name
     return f"Folder-{file_name(name)}"
-
-
-def file_name(text: str) -> str:
-    """The text as a part of a file's name."""
-    letters = [c if c.isalnum() or c in "._" else "_" for c in text]
-    return "".join(letters)[:60]

@@ -11,8 +11,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from common.files import sha256
-from runs.flags import file_name
+from common.files import file_name, sha256
 from splits import SPELLINGS
 
 
@@ -59,6 +58,7 @@ PARTS = {
     "importance": Part(of_row=True),
     "numerics": Part(of_goal=True, of_row=True),
     "hyperparameters": Part(),
+    "outside": Part(recorded="if given"),  # the files of what stands outside
     "set": Part(identifies=False, tuned=True),  # "hyperparameters" holds all that it sets
     "recipe": Part(identifies=False),  # the weights' hash stands for it
     "mia": Part(),
@@ -105,7 +105,7 @@ def record_path(config: dict, hashes: dict) -> Path:
         if PARTS.get(name, Part()).identifies:
             identity[name] = value
     key = sha256(json.dumps(identity, sort_keys=True))[:10]
-    words = (config["net"], config["dataset"], file_name(config["forget"]), config["method"])
+    words = [file_name(config[part]) for part in ("net", "dataset", "forget", "method")]
     name = f"{'-'.join(words)}-seed{config['seed']}-{key}.json"
     return Path(config["results"]) / config["task"] / name
 

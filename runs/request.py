@@ -6,6 +6,7 @@ from pathlib import Path
 
 import metrics
 import splits
+from common import references
 from common.errors import UserError
 from common.files import sha256
 from learning.images import batches
@@ -105,6 +106,7 @@ def _configuration(args, split, network, learned_by, values, ALPHA, LAMBDA):
     departures = [name for name, released in asdict(protocol).items() if released]
     return {
         **recorded(args),
+        **_outside(args),
         "forget": TASKS[args.task].forgotten(args, split),
         "train_seed": network.metadata.get("seed", args.train_seed),
         "train_numerics": network.metadata.get("recipe", {}).get("numerics", "fp32"),
@@ -117,6 +119,16 @@ def _configuration(args, split, network, learned_by, values, ALPHA, LAMBDA):
         "hyperparameters": method.hyperparameters(values, learned_by, protocol),
         "recipe": learned_by,
     }
+
+
+def _outside(args):
+    """{"outside": SHA-256 of the file of each part that stands outside}; {} where none does."""
+    hashes = {}
+    for part in ("net", "dataset", "method"):
+        reference = getattr(args, part)
+        if references.is_reference(reference):
+            hashes[part] = references.source_hash(reference)
+    return {"outside": hashes} if hashes else {}
 
 
 def _dial_if_taken(args, flag, table, taken):
@@ -138,6 +150,8 @@ def dial(args: argparse.Namespace, flag: str, table: dict) -> float:
     if value is None:
         value = rows.get(args.dataset, rows.get(args.net))
     if value is None:
+        value = _dial_outside(args, flag)
+    if value is None:
         raise UserError(
             f"there is no published {flag} for {args.method} on {args.net}, {args.dataset}; "
             f"give one with -{flag}"
@@ -145,6 +159,21 @@ def dial(args: argparse.Namespace, flag: str, table: dict) -> float:
     if not 0 <= value < float("inf"):
         raise UserError(f"-{flag} {value}: it must be a number of at least 0")
     return float(value)
+
+
+def _dial_outside(args, flag):
+    """ALPHA or LAMBDA in the file of a method or network from outside; None where it has none.
+
+    A number, or a table {method: number}.
+    """
+    for part in (args.method, args.net):
+        if references.is_reference(part):
+            value = references.beside(part, flag.upper())
+            if isinstance(value, dict):
+                value = value.get(args.method)
+            if value is not None:
+                return value
+    return None
 
 
 def _check_zrf(args, model, split):

@@ -37,6 +37,8 @@ CountOrZero = Annotated[int, Field(ge=0, le=10**12)]
 Seed = Annotated[int, Field(ge=0, le=2**63 - 1)]
 Word = Annotated[str, Field(pattern=r"^\w+$")]
 Name = Annotated[str, Field(min_length=1)]
+# A name of a table, or what stands outside (common/references.py).
+Entry = Annotated[str, Field(pattern=r"^(\w+|.+:\w+|(timm|torchvision)/.+)$")]
 Day = Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\d$")]
 Settings = dict[str, JsonValue]
 
@@ -69,8 +71,8 @@ class Part(BaseModel):
 class Config(Part):
     """What was asked for: the flags, and what they leave to tables, checkpoint and data."""
 
-    net: Word = Field(description="network")
-    dataset: Word = Field(description="data set; Folder: a folder of images")
+    net: Entry = Field(description="network; from outside: its reference")
+    dataset: Entry = Field(description="data set; Folder: a folder of images")
     data: str | None = Field(None, description="folder in which data sets lie, or the images")
     protocol: Word = Field(description="paper, or released: replay of the released code")
     departures: list[Word] | None = Field(
@@ -89,7 +91,7 @@ class Config(Part):
     known_share: Annotated[Share, Field(gt=0)] | None = Field(
         None, description="share of the corrupted images that was known"
     )
-    method: Word = Field(description="unlearning method")
+    method: Entry = Field(description="unlearning method")
     seed: Seed = Field(description="of the unlearning")
     train_seed: Seed = Field(description="of the pre-training")
     b: Count = Field(description="images a batch")
@@ -101,6 +103,9 @@ class Config(Part):
     set: Settings = Field(description="hyper-parameters given with -set, where not the default")
     hyperparameters: Settings | None = Field(
         None, description="every hyper-parameter in effect, the optimiser's included"
+    )
+    outside: dict[Word, Name] | None = Field(
+        None, description="SHA-256 of the file of each part that stands outside: net, ..."
     )
     recipe: Settings | None = Field(None, description="by which the original was trained")
     mia: dict[str, NotNegative] | None = Field(None, description="settings of the attack's fit")
