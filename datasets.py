@@ -17,7 +17,14 @@ from common.references import Table
 from learning.augment import Augmentation
 from learning.cifar import CIFAR10_CLASSES, CIFAR20_CLASSES, CIFAR20_COARSE, CIFAR100_CLASSES
 from learning.duplicates import handled
-from learning.folders import class_folders, largest_side, read_folder
+from learning.folders import (
+    class_folders,
+    fine_classes_of,
+    fine_labels_of,
+    largest_side,
+    read_folder,
+    sub_class_folders,
+)
 from learning.images import ImageSet, image_set
 from learning.protocol import PAPER, Protocol
 
@@ -65,8 +72,11 @@ def class_names(name: str, data: str | Path = "data") -> tuple[Sequence[str], Se
         return FIXED_CLASSES[name]
     if references.is_outside(name):
         return _outside_names(name, str(Path(data).absolute()), references.source_hash(name))
-    root = Path(data) / "train" if name == "Folder" else _pins_folder(Path(data))
-    names = class_folders(root)
+    if name == "Folder":
+        root = Path(data) / "train"
+        classes = class_folders(root)
+        return classes, fine_classes_of(sub_class_folders(root)) or classes
+    names = class_folders(_pins_folder(Path(data)))
     return names, names
 
 
@@ -282,6 +292,7 @@ def _pins_folder(data):
 def folder(data: Path, size: int, protocol: Protocol) -> tuple[ImageSet, ImageSet]:
     """A user's own images: DIR/train/<class>/ and DIR/test/<class>/.
 
+    Where each class folder has sub-folders, these are its sub-classes.
     They are resized to squares of `size` pixels a side, or of their own size where all are smaller.
     """
     if size > SMALLEST_SIZE:
@@ -292,25 +303,37 @@ def folder(data: Path, size: int, protocol: Protocol) -> tuple[ImageSet, ImageSe
     test = _folder_part(data / "test", size)
     if len(train.classes) < 2:
         raise UserError(f"{data}/train holds only one class; a network needs two or more")
-    if train.classes != test.classes:
-        differing = sorted(set(train.classes) ^ set(test.classes))
-        raise UserError(
-            f"train and test in {data} must hold the same classes; "
-            f"only one of them has {', '.join(differing[:5])}"
-        )
+    for kind, of_train, of_test in (
+        ("classes", train.classes, test.classes),
+        ("sub-classes", train.fine_classes, test.fine_classes),
+    ):
+        differing = sorted(set(of_train) ^ set(of_test))
+        if differing:
+            raise UserError(
+                f"train and test in {data} must hold the same {kind}; "
+                f"only one of them has {', '.join(differing[:5])}"
+            )
     return train, test
 
 
 def _folder_part(root, size):
     decoded = read_folder(root, size)
     augmentation = Augmentation(crop=size, padding=size // 8, flip=True, degrees=15)
+    fine_labels, fine_classes, digest = None, None, decoded.digest
+    names = sub_class_folders(root)
+    if names:
+        fine_labels = fine_labels_of(root, decoded.files, names)
+        fine_classes = fine_classes_of(names)
+        digest = sha256(digest, fine_labels)
     images = image_set(
         "Folder",
         decoded.pixels,
         decoded.labels,
         decoded.classes,
         augmentation,
-        digest=decoded.digest,
+        fine_labels=fine_labels,
+        fine_classes=fine_classes,
+        digest=digest,
     )
     return replace(images, files=tuple(decoded.files))
 

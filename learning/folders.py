@@ -4,8 +4,10 @@ They are decoded once into a uint8 tensor, which is kept next to them in a check
 """
 
 import io
+import itertools
 import json
 import os
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,6 +93,64 @@ def class_folders(root: Path) -> list[str]:
     return sorted(
         entry.name for entry in entries if entry.is_dir() and not entry.name.startswith(".")
     )
+
+
+def sub_class_folders(root: Path) -> dict[str, list[str]]:
+    """{class: names of its sub-folders, sorted}, of root/<class>/<sub-class>/.
+
+    {} where no class has any. Raises UserError where only some have, or as class_folders does.
+    """
+    names = {name: class_folders(root / name) for name in class_folders(root)}
+    without = [name for name, inside in names.items() if not inside]
+    if len(without) == len(names):
+        return {}
+    if without:
+        raise UserError(
+            f"{root} is mixed: {without[0]} has no sub-folders and other classes have; give each "
+            "class sub-folders, which are its sub-classes, or none"
+        )
+    return names
+
+
+def fine_classes_of(names: dict[str, list[str]]) -> list[str]:
+    """The sub-classes of all classes in order; with the class's name where two share a name.
+
+    names: as sub_class_folders gives them.
+    """
+    counts = Counter(itertools.chain.from_iterable(names.values()))
+    fine_classes = []
+    for name, inside in names.items():
+        for fine_name in inside:
+            is_unique = counts[fine_name] == 1
+            fine_classes.append(fine_name if is_unique else f"{name}/{fine_name}")
+    return fine_classes
+
+
+def fine_labels_of(root: Path, files: list[str], names: dict[str, list[str]]) -> Tensor:
+    """The fine label [N] int64 of each file by its path, in the order of fine_classes_of.
+
+    Raises UserError where a file lies in a class folder itself, or a sub-class has no image.
+    """
+    places: dict[tuple[str, str], int] = {}
+    for name, inside in names.items():
+        for fine_name in inside:
+            places[name, fine_name] = len(places)
+    fine_labels = []
+    for file in files:
+        parts = Path(file).relative_to(root).parts
+        if len(parts) < 3:
+            raise UserError(
+                f"{root} is mixed: {file} lies next to sub-folders; put each image into a "
+                "sub-folder, which is its sub-class, or remove these"
+            )
+        fine_labels.append(places[parts[0], parts[1]])
+    empty = sorted(set(places.values()) - set(fine_labels))
+    if empty:
+        name, fine_name = list(places)[empty[0]]
+        raise UserError(
+            f"the sub-class {root / name / fine_name} holds no image; add some or remove the folder"
+        )
+    return torch.tensor(fine_labels)
 
 
 def _classes_with_images(root):

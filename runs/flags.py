@@ -42,7 +42,7 @@ def parser(doc: str) -> argparse.ArgumentParser:
         "-data",
         default="data",
         metavar="DIR",
-        help="where data sets lie; Folder: holds train/CLASS/, test/CLASS/",
+        help="where data sets lie; Folder: holds train/CLASS/, test/CLASS/ (or CLASS/SUBCLASS/)",
     )
     flags.add_argument(
         "-classes", type=int, help="checked against the data (the released scripts need it)"

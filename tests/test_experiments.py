@@ -8,12 +8,14 @@ import sys
 
 import pytest
 import torch
-from helpers import ROOT, small_split
+from helpers import ROOT, small_split, write_images
 
+import datasets
 import models
-from experiments import order
+from experiments import cifar20_folders, order
 from experiments.order import Reading, by_class, outcome, readings
 from experiments.rounding import change
+from learning.cifar import CIFAR100_CLASSES
 from learning.images import batches
 from learning.training import predict
 from methods import METHODS
@@ -161,3 +163,23 @@ def test_every_line_of_the_audits_grid_can_run(tmp_path, images):
     seeds = {job.args.train_seed for job in jobs.jobs if not job.trains}
     assert seeds == set(range(9))
     assert sum(job.args.probes for job in jobs.jobs if not job.trains) > 8 * len(METHODS)
+
+
+# ---- CIFAR-100 under its coarse labels ----
+
+
+def test_cifar100_is_laid_out_under_its_coarse_labels(tmp_path):
+    for seed, part in enumerate(("train", "test")):
+        write_images(tmp_path / "cifar100" / part, CIFAR100_CLASSES, 1, seed, size=(32, 32))
+    cifar20_folders.main([str(tmp_path / "cifar100"), str(tmp_path / "cifar20")])
+    train, _ = datasets.load("Folder", tmp_path / "cifar20")
+    coarse, _ = datasets.load("Cifar20", tmp_path)
+    assert sorted(train.classes) == sorted(coarse.classes)
+    assert sorted(train.fine_classes) == sorted(CIFAR100_CLASSES)
+    coarse_of = {}
+    for label, fine_label in zip(coarse.labels, coarse.fine_labels, strict=True):
+        coarse_of[coarse.fine_classes[fine_label]] = coarse.classes[label]
+    for label, fine_label in zip(train.labels, train.fine_labels, strict=True):
+        assert coarse_of[train.fine_classes[fine_label]] == train.classes[label]
+    link = tmp_path / "cifar20" / "train" / coarse_of["rocket"] / "rocket" / "0.png"
+    assert link.stat().st_nlink == 2  # no copy

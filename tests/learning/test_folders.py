@@ -6,6 +6,8 @@ import torch
 from helpers import write_images
 from PIL import Image
 
+import datasets
+import splits
 from common.errors import UserError
 from learning import folders
 from learning.folders import read_folder
@@ -117,3 +119,80 @@ def test_folders_that_are_not_there_are_refused(tmp_path):
     refused(tmp_path / "nowhere", "no folder")
     (tmp_path / "bare").mkdir()
     refused(tmp_path / "bare", "no class folders")
+
+
+# ---- two levels: classes and sub-classes ----
+
+
+@pytest.fixture
+def two_levels(tmp_path):
+    """DIR/train and DIR/test with two classes of two sub-classes; "other" is in both."""
+    root = tmp_path / "animals"
+    for part, count in (("train", 4), ("test", 2)):
+        write_images(root / part / "bird", ["other", "owl"], count, seed=count)
+        write_images(root / part / "cat", ["lion", "other"], count, seed=count + 9)
+    return root
+
+
+def test_sub_folders_are_sub_classes(two_levels):
+    train, test = datasets.load("Folder", two_levels)
+    assert train.classes == ("bird", "cat")
+    assert train.fine_classes == ("bird/other", "owl", "lion", "cat/other")
+    assert train.labels.bincount().tolist() == [8, 8]
+    assert train.fine_labels.bincount().tolist() == [4, 4, 4, 4]
+    for file, fine_label in zip(train.files, train.fine_labels.tolist(), strict=True):
+        folder = "/".join(file.split("/")[-3:-1])
+        assert folder.endswith(train.fine_classes[fine_label])
+    assert test.fine_classes == train.fine_classes
+    names = datasets.class_names("Folder", two_levels)
+    assert names == (list(train.classes), list(train.fine_classes))
+
+
+def test_a_sub_class_of_a_folder_is_forgotten(two_levels):
+    train, test = datasets.load("Folder", two_levels)
+    split = splits.split_sub_class(train, test, "owl")
+    assert len(split.forget) == 4
+    assert len(split.forget_test) == 2
+    assert split.forget_class == 0
+    assert not split.forgets_whole_class
+
+
+def test_other_sub_classes_are_other_data(two_levels):
+    before = datasets.load("Folder", two_levels)[0].digest
+    for part in ("train", "test"):
+        folder = two_levels / part / "cat"
+        (folder / "lion").rename(folder / "lynx")
+        (folder / "other").rename(folder / "lion")
+        (folder / "lynx").rename(folder / "other")
+    assert datasets.load("Folder", two_levels)[0].digest != before
+
+
+def folder_refused(root, words):
+    with pytest.raises(UserError, match=words):
+        datasets.load("Folder", root)
+
+
+def test_a_tree_in_which_only_some_classes_have_sub_folders_is_refused(two_levels):
+    write_images(two_levels / "train", ["dog"], 2)
+    folder_refused(two_levels, "is mixed: dog has no sub-folders")
+
+
+def test_an_image_next_to_sub_folders_is_refused(two_levels):
+    folder = two_levels / "train" / "cat"
+    (folder / "lion" / "0.png").rename(folder / "0.png")
+    folder_refused(two_levels, "lies next to sub-folders")
+
+
+def test_a_sub_class_without_images_is_refused(two_levels):
+    (two_levels / "train" / "cat" / "tiger").mkdir()
+    folder_refused(two_levels, "tiger holds no image")
+
+
+def test_a_sub_class_that_only_one_part_has_is_refused(two_levels):
+    write_images(two_levels / "train" / "cat", ["tiger"], 2)
+    folder_refused(two_levels, "same sub-classes; only one of them has tiger")
+
+
+def test_a_flat_folder_has_no_sub_classes(image_folder):
+    classes, fine_classes = datasets.class_names("Folder", image_folder)
+    assert classes == fine_classes == ["cat", "dog", "owl"]
