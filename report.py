@@ -1,6 +1,6 @@
 """Records into tables (Markdown, LaTeX, CSV) and figures (PNG, PDF); no W&B needed.
 
-    python report.py results [--html page.html] [--brief]
+    python report.py results [--html page.html] [--csv all.csv] [--brief]
 
 reads every record under results/, writes report.md, report.tex, report.csv and figures next to
 them and prints the tables; --html: one self-contained page with all of it; --brief: only one table
@@ -11,9 +11,11 @@ import common.threads  # noqa: F401 (before torch)
 
 from pathlib import Path
 
+import pandas as pd
+
 from common.console import parser, progress, run_script
 from common.files import write_whole
-from reports import audited, figures, formats, style, tables
+from reports import audited, figures, flat, formats, style, tables
 from reports.page import check_page, page
 from reports.summary import summarise
 from runs import records
@@ -27,13 +29,17 @@ def main(argv=None):
     flags.add_argument(
         "--html", metavar="FILE", help="one self-contained page with the tables and figures"
     )
+    flags.add_argument(
+        "--csv", metavar="FILE", help="one flat table of all records, a line each (docs/records.md)"
+    )
     flags.add_argument("--brief", action="store_true", help="print only one table for each setup")
     args = flags.parse_args(argv)
     if args.html is not None:
         check_page(args.html)
     folder = Path(args.results)
 
-    summaries = summarise(records.read_all(folder))
+    all_records = records.read_all(folder)
+    summaries = summarise(all_records)
     of_audit = audited.read(folder)
     chapters = tables.chapters(summaries, audited.u_lira(of_audit))
     text = formats.markdown(chapters)
@@ -47,13 +53,26 @@ def main(argv=None):
         pictures[drawing.chapter].append(picture)
         write_whole(folder / f"{drawing.name}.png", picture)
         write_whole(folder / f"{drawing.name}.pdf", style.saved(drawing.figure, "pdf"))
+    if args.csv is not None:
+        write(args.csv, flat.csv(all_records))
     if args.html is not None:
         write(args.html, page([*chapters, *audited.overviews(of_audit)], pictures))
 
     print(formats.brief(chapters) if args.brief else text)
     print(f"tables: {folder}/report.md, .tex, .csv; figures: {folder}/report-*.png, .pdf")
+    if args.csv is not None:
+        print(f"records: {args.csv}")
     if args.html is not None:
         print(f"page:   {args.html}")
+
+
+def load(folder: str | Path) -> pd.DataFrame:
+    """All records under a folder as one table: a line per record, its fields in columns.
+
+    Columns are called as docs/records.md calls the fields: `config.net`, `scores.Df`. Raises
+    UserError where there is no record.
+    """
+    return flat.table(records.read_all(folder))
 
 
 def write(path, text):

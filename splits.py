@@ -126,7 +126,8 @@ def check_sub_classes(name: str, classes: Sequence[str], fine_classes: Sequence[
     """UserError where the data set `name` has no finer classes than its classes."""
     if list(fine_classes) == list(classes):
         raise UserError(
-            f"{name} has no sub-classes; take DigitShapes, Cifar20, a folder of two levels, or forget_full_class_main.py"
+            f"{name} has no sub-classes; take DigitShapes, Cifar20, a folder of two levels, or "
+            "forget_full_class_main.py"
         )
 
 

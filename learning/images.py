@@ -17,7 +17,8 @@ from common.console import progress
 from common.files import sha256
 from learning.augment import Augmentation, Moves, draw, moved, placement
 
-# Of each colour over CIFAR-100's training images, from 0 to 1; used for every set.
+# Of each colour over CIFAR-100's training images, from 0 to 1; used for every set that has no
+# statistics of its own.
 MEAN = (0.5070751592371323, 0.48654887331495095, 0.4409178433670343)
 STD = (0.2673342858792401, 0.2564384629170883, 0.27615047132568404)
 
@@ -52,6 +53,9 @@ class ImageSet:
     files: tuple[str, ...] | None = None  # [M] paths, into pixels, where the images are files
     dropped: int = 0  # images taken out, as the other part holds them too (learning/duplicates.py)
     source: str | None = None  # CIFAR: "archive", or "folders" of images
+    # (mean, standard deviation) of each colour, from 0 to 1, by which networks see the images;
+    # None: MEAN and STD
+    statistics: tuple[tuple[float, ...], tuple[float, ...]] | None = None
 
     def __len__(self) -> int:
         return len(self.index)
@@ -237,7 +241,7 @@ class Batches:
             # After the augmentation, which would crop or turn the trigger.
             if images.triggered is not None:
                 x = _with_trigger(x, images.triggered[rows])
-            x = normalised(x.to(self.device))
+            x = normalised(x.to(self.device), images.statistics)
             if images.noise is not None and images.noise_place is not None:
                 x = _with_noise(x, images.noise, images.noise_place[rows])
             y = images.labels[index].to(self.device)
@@ -281,10 +285,35 @@ def _with_noise(x, noise, place):
     return x
 
 
-def normalised(x: Tensor) -> Tensor:
-    """[B, 3, H, W] uint8 -> float32: to [0, 1], less the mean, over the standard deviation."""
-    mean, std = _statistics(x.device)
+def normalised(x: Tensor, statistics=None) -> Tensor:
+    """[B, 3, H, W] uint8 -> float32: to [0, 1], less the mean, over the standard deviation.
+
+    statistics: an ImageSet's; None: MEAN and STD.
+    """
+    mean, std = _statistics(x.device, statistics or (MEAN, STD))
     return (x.float() / WHITE - mean) / std
+
+
+def own_statistics(images: ImageSet) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """(mean, standard deviation) of each colour over the images of a set, from 0 to 1."""
+    total = torch.zeros(3, dtype=torch.float64)
+    total_of_squares = torch.zeros(3, dtype=torch.float64)
+    for index in images.index.split(1000):
+        pixels = images.pixels[index].double().cpu() / WHITE
+        total += pixels.sum((0, 2, 3))
+        total_of_squares += (pixels**2).sum((0, 2, 3))
+    count = len(images) * images.pixels[0, 0].numel()
+    mean = total / count
+    deviation = (total_of_squares / count - mean**2).clamp(min=0).sqrt()
+    # A colour that never varies is not divided by zero.
+    deviation = torch.where(deviation > 1e-6, deviation, 1.0)
+    return tuple(mean.tolist()), tuple(deviation.tolist())
+
+
+def with_statistics(images: ImageSet, statistics) -> ImageSet:
+    """The set as networks see it by these statistics; its digest is another."""
+    digest = sha256(images.digest, "normalised by", repr(statistics))
+    return replace(images, statistics=statistics, digest=digest)
 
 
 def resized(x: Tensor, size: int) -> Tensor:
@@ -295,8 +324,8 @@ def resized(x: Tensor, size: int) -> Tensor:
 
 
 @functools.cache
-def _statistics(device):
+def _statistics(device, statistics):
     """Mean and standard deviation of each colour, each [1, 3, 1, 1], on a device."""
-    mean = torch.tensor(MEAN, device=device).view(1, 3, 1, 1)
-    std = torch.tensor(STD, device=device).view(1, 3, 1, 1)
-    return mean, std
+    mean, deviation = statistics
+    mean = torch.tensor(mean, device=device).view(1, 3, 1, 1)
+    return mean, torch.tensor(deviation, device=device).view(1, 3, 1, 1)

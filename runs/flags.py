@@ -65,6 +65,12 @@ def parser(doc: str) -> argparse.ArgumentParser:
     )
     _add_flags_of_training_data(flags)
     flags.add_argument(
+        "-normalise",
+        choices=["cifar100", "own"],
+        default="cifar100",
+        help="by whose colours' mean and deviation: CIFAR-100's, or those of the training images",
+    )
+    flags.add_argument(
         "-protocol",
         choices=list(PROTOCOLS),
         default="paper",
@@ -255,6 +261,8 @@ def _variant(args):
     words = []
     if args.recipe != PUBLISHED:
         words.append(args.recipe)
+    if args.normalise == "own":
+        words.append("own_colours")
     if args.validation:
         words.append("validation")
     if args.duplicates == "drop_train":

@@ -40,6 +40,7 @@ PARTS = {
     "gpu": Part(),
     "validation": Part(of_goal=True, tuned=True, recorded="if given"),
     "duplicates": Part(of_goal=True),
+    "normalise": Part(identifies=False, of_goal=True),  # the hashes of the data do
     # what is forgotten
     "forget": Part(),
     "forget_class": Part(identifies=False),  # "forget" is its full name

@@ -12,7 +12,7 @@ import models
 from common.errors import UserError
 from common.files import sha256, stamp
 from learning import numerics
-from learning.images import ImageSet, batches
+from learning.images import ImageSet, batches, own_statistics, with_statistics
 from learning.protocol import PROTOCOLS
 from methods import Method
 from runs import checkpoints, store
@@ -58,6 +58,9 @@ def load_data(args: argparse.Namespace, cache: Cache) -> tuple[ImageSet, ImageSe
         )
         if args.validation:
             train, test = datasets.hold_out(train, train.fine_labels)
+        if args.normalise == "own":
+            statistics = own_statistics(train)
+            train, test = with_statistics(train, statistics), with_statistics(test, statistics)
         return train.to(place), test.to(place)
 
     key = (
@@ -67,6 +70,7 @@ def load_data(args: argparse.Namespace, cache: Cache) -> tuple[ImageSet, ImageSe
         args.protocol,
         args.validation,
         args.duplicates,
+        args.normalise,
         place,
     )
     train, test = cache.kept("data", key, load)

@@ -82,6 +82,9 @@ class Config(Part):
     train_numerics: Word | None = Field(None, description="arithmetic of the pre-training")
     gpu: bool | None = Field(None, description="whether it ran on a GPU")
     validation: bool = Field(False, description="scored on training images that were kept aside")
+    normalise: Word | None = Field(
+        None, description="by whose colours: cifar100, or own: those of the training images"
+    )
     duplicates: Word | None = Field(None, description="what was done about identical images")
     forget: Name = Field(description="what was forgotten: a class, a share, a corruption")
     corruption: Word | None = Field(

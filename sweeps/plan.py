@@ -157,6 +157,8 @@ def _training_flags(args):
         words.append("-gpu")
     if args.validation:
         words.append("-validation")
+    if args.normalise != "cifar100":
+        words += ["-normalise", args.normalise]
     # What else is done about duplicates does not change the training images.
     if args.duplicates == "drop_train":
         words += ["-duplicates", args.duplicates]

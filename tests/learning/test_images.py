@@ -1,9 +1,13 @@
 """Sets of images, and the batches that networks see."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 import torchvision.transforms.functional as TF
+from helpers import tiny_resnet
 
+import datasets
 from learning import images
 from learning.augment import Augmentation
 from learning.images import Batches, image_set
@@ -94,3 +98,31 @@ def test_digest_tells_sets_apart():
     pixels[0] += 1
     changed = image_set("Numbers", pixels, numbers.labels, "01234", numbers.augmentation)
     assert changed.digest != numbers.digest
+
+
+# ---- a set's own colours ----
+
+
+def test_own_statistics_are_those_of_all_pixels():
+    train, _ = datasets.load("Digits")
+    mean, deviation = images.own_statistics(train)
+    pixels = train.pixels[train.index].double() / 255
+    assert mean == pytest.approx(pixels.mean((0, 2, 3)).tolist())
+    assert deviation == pytest.approx(pixels.std((0, 2, 3), correction=0).tolist())
+
+
+def test_images_are_seen_by_their_own_colours():
+    train, _ = datasets.load("Digits")
+    own = images.with_statistics(train, images.own_statistics(train))
+    x, _, _ = next(iter(images.batches(own, tiny_resnet(), len(own))))
+    assert x.mean((0, 2, 3)).abs().max().item() < 1e-4
+    assert (x.std((0, 2, 3)) - 1).abs().max().item() < 1e-3
+    assert own.digest != train.digest
+    usual, _, _ = next(iter(images.batches(train, tiny_resnet(), len(train))))
+    assert usual.mean().abs().item() > 0.1
+
+
+def test_a_colour_that_never_varies_is_not_divided_by_zero():
+    train, _ = datasets.load("Digits")
+    black = replace(train, pixels=torch.zeros_like(train.pixels))
+    assert images.own_statistics(black) == ((0, 0, 0), (1, 1, 1))

@@ -206,3 +206,20 @@ def test_records_of_what_is_gone_can_still_be_reported(own):
     assert done.returncode == 0, done.stderr
     assert "method.py:ascend" in done.stdout
     assert only_record(own / "results")["config"]["net"] == "network.py:small"
+
+
+# ---- a set's own colours ----
+
+
+def test_networks_by_their_own_colours_are_apart_from_the_others(own):
+    flags = [*DIGITS, "-epochs", "1"]
+    usual = pretrain_model.main(flags)
+    by_own = pretrain_model.main([*flags, "-normalise", "own"])
+    assert by_own["data_hash"] != usual["data_hash"]
+    assert len(list(own.glob("checkpoints/*Digits-seed0*.safetensors"))) == 2
+    record = forget("-method", "baseline", "-normalise", "own")
+    assert record["config"]["normalise"] == "own"
+    assert record["scores"]["TestAcc"] == pytest.approx(by_own["accuracy"])
+    path = str(checkpoints.checkpoint_path("network.py:small", "Digits", 0))
+    with pytest.raises(UserError, match="trained on other images"):
+        forget("-method", "baseline", "-normalise", "own", "-weight_path", path)
