@@ -147,10 +147,11 @@ def _draw(axis, results, name):
             _write_not_measured(axis, height)
             continue
         _draw_null(axis, height, value)
+        mean = value.value.mean  # of skewed halves it may lie beyond an end of the interval
         axis.errorbar(
-            value.value.mean,
+            mean,
             height,
-            xerr=[[value.value.mean - value.value.low], [value.value.high - value.value.mean]],
+            xerr=[[max(0, mean - value.value.low)], [max(0, value.value.high - mean)]],
             fmt="o",
             markersize=5,
             capsize=3,
