@@ -10,7 +10,7 @@ from reports.figures import Drawing, file_word
 from reports.style import GRID, headline, look_by_family, panel_title, panels
 from reports.texts import shown
 
-COLUMNS = 3  # panels in a row
+COLUMNS = 4  # panels in a row
 IMAGE_COLUMNS = 5
 BETTER = {"low": "lower is better", "high": "higher is better", "near": "as retrain is best"}
 BAND, CEILING = "#cccccc", "#888888"
@@ -49,7 +49,7 @@ def overview(results: list[Result]) -> Figure | None:
         return None
     rows = -(-len(names) // COLUMNS)
     height = 0.27 * len(results) + 0.9
-    figure, axes = panels(rows=rows, columns=COLUMNS, width=12, height=height * rows + 0.8)
+    figure, axes = panels(rows=rows, columns=COLUMNS, width=14, height=height * rows + 0.8)
     for axis, name in zip(axes.flat, names, strict=False):
         _draw(axis, results, name)
     for axis in list(axes.flat)[len(names) :]:

@@ -7,7 +7,7 @@ from audits.pool import BySeed
 from audits.results import Refusal, Result
 from reports.texts import shown
 
-MOST_SENTENCES = 12
+MOST_SENTENCES = 5
 SMALL_POOL = 16  # training seeds that are proposed where a method has too few
 
 

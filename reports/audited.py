@@ -122,5 +122,6 @@ def _marked(line):
 
 def number(value) -> str:
     """A number with three decimals, or one where it is large."""
-    value = float(value)
-    return f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}"
+    decimals = 3 if abs(float(value)) < 10 else 1
+    rounded = round(float(value), decimals) + 0.0  # -0.0 becomes 0.0
+    return f"{rounded:.{decimals}f}"

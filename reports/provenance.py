@@ -25,7 +25,7 @@ def _origin(runs):
     days = sorted({run["date"] for run in runs if "date" in run})
     commits = sorted({_short_commit(run["commit"]) for run in runs})
     parts = [
-        f"training seed{'s' if len(trainings) > 1 else ''} {', '.join(map(str, trainings))}",
+        f"training seed{'s' if len(trainings) > 1 else ''} {_in_words(trainings)}",
         f"on {', '.join(devices)}",
     ]
     if days:
@@ -34,6 +34,14 @@ def _origin(runs):
     several = " (several versions are averaged)" if len(commits) > 1 else ""
     parts.append(f"code {', '.join(commits)}{several}")
     return "; ".join(parts)
+
+
+def _in_words(seeds):
+    """Ascending seeds; a long range of them by its ends."""
+    is_range = seeds == list(range(seeds[0], seeds[-1] + 1))
+    if is_range and len(seeds) > 5:
+        return f"{seeds[0]} to {seeds[-1]}"
+    return ", ".join(map(str, seeds))
 
 
 def _short_commit(commit):
