@@ -178,12 +178,13 @@ def split_listed(
     Raises UserError where the file is no such list, or names no image, all, or one that is not
     there.
     """
-    forget = torch.tensor(read_positions(path))
-    if not 0 < len(forget) < len(train) or int(forget.max()) >= len(train):
+    positions = read_positions(path)
+    if not 0 < len(positions) < len(train) or positions[-1] >= len(train):
         raise UserError(
             f"-forget_list {path}: it names no image of the {len(train)}, all of them, or one that "
             "is not there; positions go from 0"
         )
+    forget = torch.tensor(positions)
     stays = torch.ones(len(train), dtype=torch.bool)
     stays[forget] = False
     return _split_images(train, test, forget, stays.nonzero().flatten(), protocol)
@@ -197,7 +198,8 @@ def read_positions(path: str | Path) -> list[int]:
     try:
         words = Path(path).read_text().split()
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"-forget_list {path} cannot be read ({error}); name another") from error
+        reason = getattr(error, "strerror", None) or "it is no text"
+        raise UserError(f"-forget_list {path} cannot be read ({reason}); name another") from error
     positions = []
     for word in words:
         if not (word.isascii() and word.isdecimal()):

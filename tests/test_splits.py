@@ -346,6 +346,7 @@ def test_the_images_of_a_list_are_forgotten(tmp_path):
     [
         ("", "no image"),
         ("99999", "not there"),
+        ("9" * 30, "not there"),
         ("1\n1", "twice"),
         ("1\ncat", "'cat'"),
         ("-1", "'-1'"),
