@@ -1,6 +1,6 @@
 """Records into tables (Markdown, LaTeX, CSV) and figures (PNG, PDF); no W&B needed.
 
-    python report.py results [--html page.html] [--csv all.csv] [--brief]
+    python report.py results [--html page.html] [--csv all.csv] [--leaderboard] [--brief]
 
 reads every record under results/, writes report.md, report.tex, report.csv and figures next to
 them and prints the tables; --html: one self-contained page with all of it; --brief: only one table
@@ -15,7 +15,7 @@ import pandas as pd
 
 from common.console import parser, progress, run_script
 from common.files import write_whole
-from reports import audited, figures, flat, formats, style, tables
+from reports import audited, figures, flat, formats, leaderboard, style, tables
 from reports.page import check_page, page
 from reports.summary import summarise
 from runs import records
@@ -32,10 +32,21 @@ def main(argv=None):
     flags.add_argument(
         "--csv", metavar="FILE", help="one flat table of all records, a line each (docs/records.md)"
     )
+    flags.add_argument(
+        "--leaderboard",
+        nargs="?",
+        const="docs/leaderboard.md",
+        metavar="FILE",
+        help="methods by their distance to retrain, as Markdown (docs/leaderboard.md) and as a "
+        "page next to it",
+    )
     flags.add_argument("--brief", action="store_true", help="print only one table for each setup")
     args = flags.parse_args(argv)
     if args.html is not None:
         check_page(args.html)
+    board = Path(args.leaderboard) if args.leaderboard else None
+    if board is not None:
+        check_page(board.with_suffix(".html"))
     folder = Path(args.results)
 
     all_records = records.read_all(folder)
@@ -53,6 +64,8 @@ def main(argv=None):
         pictures[drawing.chapter].append(picture)
         write_whole(folder / f"{drawing.name}.png", picture)
         write_whole(folder / f"{drawing.name}.pdf", style.saved(drawing.figure, "pdf"))
+    if board is not None:
+        write_leaderboard(board, leaderboard.boards(summaries, audited.u_lira(of_audit)))
     if args.csv is not None:
         write(args.csv, flat.csv(all_records))
     if args.html is not None:
@@ -60,10 +73,20 @@ def main(argv=None):
 
     print(formats.brief(chapters) if args.brief else text)
     print(f"tables: {folder}/report.md, .tex, .csv; figures: {folder}/report-*.png, .pdf")
+    if board is not None:
+        print(f"leaderboard: {board}, .html")
     if args.csv is not None:
         print(f"records: {args.csv}")
     if args.html is not None:
         print(f"page:   {args.html}")
+
+
+def write_leaderboard(path, boards):
+    """The leaderboard as Markdown and as a page."""
+    text = formats.markdown(boards, leaderboard.LEGEND)
+    head = "# Leaderboard\n\nMade by `python report.py RESULTS --leaderboard`.\n\n"
+    write(path, head + text)
+    write(path.with_suffix(".html"), page(boards, {}, leaderboard.LEGEND))
 
 
 def load(folder: str | Path) -> pd.DataFrame:
