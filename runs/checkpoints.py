@@ -21,9 +21,9 @@ def checkpoint_path(
 ) -> Path:
     """Where pre-training leaves its checkpoint unless it is told otherwise.
 
-    variant: what was done to the training data, as a word.
+    dataset: as a part of a file's name. variant: what was done to the training data, as a word.
     """
-    words = [file_name(net), file_name(dataset), f"seed{seed}"]
+    words = [file_name(net), dataset, f"seed{seed}"]
     if variant:
         words.append(variant)
     if protocol != "paper":

@@ -275,6 +275,6 @@ def _variant(args):
 def _data_set_name(args):
     """The data set as a checkpoint's name has it; a folder of images bears its own name too."""
     if args.dataset != "Folder":
-        return args.dataset
+        return file_name(args.dataset)
     name = Path(args.data).resolve().name
     return f"Folder-{file_name(name)}"
