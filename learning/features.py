@@ -14,15 +14,16 @@ STAGES = 4  # of which features are taken; a network with more layers gives four
 
 
 def head_of(model: nn.Module) -> nn.Linear:
-    """The linear layer that turns features into logits: the network's last module.
+    """The linear layer that turns features into logits: the network's last layer.
 
-    UserError where the last module is another one.
+    UserError where the last layer is another one.
     """
-    last = list(model.children())[-1]
+    leaves = [module for module in model.modules() if not list(module.children())]
+    last = leaves[-1]
     if not isinstance(last, nn.Linear):
         raise UserError(
             f"{type(model).__name__} ends in {type(last).__name__}; "
-            "what works on its features needs a Linear layer as its last module"
+            "what works on its features needs a Linear layer as its last one"
         )
     return last
 

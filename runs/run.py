@@ -27,6 +27,7 @@ import probes
 from common import files
 from common.files import check_writable, sha256
 from learning import duplicates
+from learning.features import head_of
 from learning.protocol import PROTOCOLS, Protocol
 from methods import GOAL, ORIGINAL
 from runs import environment, inputs, outputs, records, saving, wandb_mirror
@@ -95,6 +96,8 @@ def load(request: Request) -> Run:
     if args.save:
         saving.check(request)
     model = request.network.copy(args)
+    if args.probes:
+        head_of(model)  # which the probes need; else it would fail after the work
     untrained = untrained_for(args, model)
     notes = {"selected": None, **_identical_images(split), **_forgotten_before(request)}
     settings, seconds = _settings(request, model, untrained, notes)

@@ -26,6 +26,11 @@ def test_a_network_that_ends_otherwise_is_refused():
         head_of(nn.Sequential(nn.Linear(2, 2), nn.Softmax(1)))
 
 
+def test_the_head_may_lie_in_a_group_of_layers():
+    linear = nn.Linear(2, 2)
+    assert head_of(nn.Sequential(nn.Flatten(), nn.Sequential(nn.Dropout(), linear))) is linear
+
+
 def test_the_stages_of_a_resnet_and_of_a_vit():
     assert list(stages(tiny_resnet())) == ["layer1", "layer2", "layer3", "layer4"]
     names = list(stages(tiny_vit()))
