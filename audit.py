@@ -12,14 +12,15 @@ import common.threads  # noqa: F401 (before torch)
 
 from pathlib import Path
 
-from audits import figures, poison, tables
+from audits import figures as audit_figures
+from audits import poison, tables
 from audits.missing import ways_out
 from audits.pool import pools
 from audits.results import results_of
 from common.console import parser, run_script
 from common.errors import UserError
 from common.files import write_whole
-from reports import formats, style
+from reports import figures, formats
 from reports.page import check_page, page
 from runs import records
 
@@ -49,12 +50,7 @@ def main(argv=None):
     text = formats.markdown(chapters, legend)
     write_whole(folder / "audit.md", text.encode(errors="backslashreplace"))
     write_whole(folder / "audit.csv", tables.csv(results).encode(errors="backslashreplace"))
-    pictures = {chapter.title: [] for chapter in chapters}
-    for drawing in figures.drawings(results):
-        picture = style.saved(drawing.figure, "png")
-        pictures[drawing.chapter].append(picture)
-        write_whole(folder / f"{drawing.name}.png", picture)
-        write_whole(folder / f"{drawing.name}.pdf", style.saved(drawing.figure, "pdf"))
+    pictures = figures.write_all(audit_figures.drawings(results), folder)
     if args.html is not None:
         html = page(chapters, pictures, legend)
         write_whole(args.html, html.encode(errors="backslashreplace"))

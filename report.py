@@ -9,19 +9,54 @@ for each setup is printed. A record that cannot be used is left out, with a line
 
 import common.threads  # noqa: F401 (before torch)
 
+import argparse
 from pathlib import Path
 
 import pandas as pd
 
-from common.console import parser, progress, run_script
-from common.files import write_whole
-from reports import audited, figures, flat, formats, leaderboard, style, tables
+from common.console import parser, run_script
+from common.errors import UserError
+from common.files import check_writable, write_whole
+from reports import audited, figures, flat, formats, leaderboard, tables
 from reports.page import check_page, page
 from reports.summary import summarise
 from runs import records
 
 
 def main(argv=None):
+    args = arguments(argv)
+    folder = Path(args.results)
+    board = Path(args.leaderboard) if args.leaderboard else None
+
+    all_records = records.read_all(folder)
+    summaries = summarise(all_records)
+    of_audit = audited.read(folder)
+    chapters = tables.chapters(summaries, audited.u_lira(of_audit))
+    text = formats.markdown(chapters)
+    write(folder / "report.md", text)
+    write(folder / "report.tex", formats.latex(chapters))
+    write(folder / "report.csv", formats.csv(summaries))
+
+    pictures = figures.write_all(figures.drawings(summaries), folder)
+    if board is not None:
+        write_leaderboard(board, leaderboard.boards(summaries, audited.u_lira(of_audit)))
+    if args.csv is not None:
+        write(args.csv, flat.csv(all_records))
+    if args.html is not None:
+        write(args.html, page([*chapters, *audited.overviews(of_audit)], pictures))
+
+    print(formats.brief(chapters) if args.brief else text)
+    print(f"tables: {folder}/report.md, .tex, .csv; figures: {folder}/report-*.png, .pdf")
+    if board is not None:
+        print(f"leaderboard: {board}, .html")
+    if args.csv is not None:
+        print(f"records: {args.csv}")
+    if args.html is not None:
+        print(f"page:   {args.html}")
+
+
+def arguments(argv) -> argparse.Namespace:
+    """The flags, read and checked."""
     flags = parser(__doc__)
     flags.add_argument(
         "results", nargs="?", default="results", help="folder with records (default: results)"
@@ -42,43 +77,22 @@ def main(argv=None):
     )
     flags.add_argument("--brief", action="store_true", help="print only one table for each setup")
     args = flags.parse_args(argv)
+    check_kind("--csv", args.csv, ".csv")
+    check_kind("--leaderboard", args.leaderboard, ".md")
     if args.html is not None:
         check_page(args.html)
-    board = Path(args.leaderboard) if args.leaderboard else None
-    if board is not None:
-        check_page(board.with_suffix(".html"))
-    folder = Path(args.results)
+    if args.leaderboard is not None:
+        check_page(Path(args.leaderboard).with_suffix(".html"))
+    return args
 
-    all_records = records.read_all(folder)
-    summaries = summarise(all_records)
-    of_audit = audited.read(folder)
-    chapters = tables.chapters(summaries, audited.u_lira(of_audit))
-    text = formats.markdown(chapters)
-    write(folder / "report.md", text)
-    write(folder / "report.tex", formats.latex(chapters))
-    write(folder / "report.csv", formats.csv(summaries))
 
-    pictures = {chapter.title: [] for chapter in chapters}
-    for drawing in progress(figures.drawings(summaries), "drawing figures"):
-        picture = style.saved(drawing.figure, "png")
-        pictures[drawing.chapter].append(picture)
-        write_whole(folder / f"{drawing.name}.png", picture)
-        write_whole(folder / f"{drawing.name}.pdf", style.saved(drawing.figure, "pdf"))
-    if board is not None:
-        write_leaderboard(board, leaderboard.boards(summaries, audited.u_lira(of_audit)))
-    if args.csv is not None:
-        write(args.csv, flat.csv(all_records))
-    if args.html is not None:
-        write(args.html, page([*chapters, *audited.overviews(of_audit)], pictures))
-
-    print(formats.brief(chapters) if args.brief else text)
-    print(f"tables: {folder}/report.md, .tex, .csv; figures: {folder}/report-*.png, .pdf")
-    if board is not None:
-        print(f"leaderboard: {board}, .html")
-    if args.csv is not None:
-        print(f"records: {args.csv}")
-    if args.html is not None:
-        print(f"page:   {args.html}")
+def check_kind(flag, path, suffix):
+    """UserError where a file is to be written that by its name is another's, as a record is."""
+    if path is None:
+        return
+    if Path(path).suffix != suffix:
+        raise UserError(f"{flag} {path}: such a file is called *{suffix}; name it so")
+    check_writable(Path(path).parent)
 
 
 def write_leaderboard(path, boards):

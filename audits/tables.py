@@ -189,15 +189,8 @@ def csv(results: list[Result]) -> str:
 
 
 def _about(result):
-    setup = result.pool.setup
     return {
-        "task": setup.task,
-        "net": setup.net,
-        "dataset": setup.dataset,
-        "folder": setup.folder,
-        "protocol": setup.protocol,
-        "recipe": setup.recipe,
-        "images": "validation" if setup.validation else "test",
+        **result.pool.setup.columns,
         "forget": result.pool.forget,
         "forget set": result.pool.number,
         "method": result.label,

@@ -5,12 +5,14 @@ varied, suitability.py what the importances said beforehand.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from common.files import sha256
+from common.console import progress
+from common.files import sha256, write_whole
 from learning.recipes import PUBLISHED
 from reports import lookup
 from reports.averages import labels_of, over_alphas
@@ -18,6 +20,7 @@ from reports.comparisons import entropy, layers, scores
 from reports.curves import alphas, healing
 from reports.frame import Setup
 from reports.scatter import overview, trade_off
+from reports.style import saved
 from reports.suitability import suitability
 from reports.summary import Sections, Summaries
 
@@ -50,6 +53,17 @@ def drawings(summaries: Summaries) -> Iterator[Drawing]:
 def _folders_of(setup, setups):
     """The folders of images of the setups that are the same otherwise."""
     return {other.folder for other in setups if replace(other, folder=setup.folder) == setup}
+
+
+def write_all(drawings: Iterable[Drawing], folder: Path) -> dict[str, list[bytes]]:
+    """Write each figure into the folder as PNG and PDF; {title of a chapter: its PNG files}."""
+    pictures: dict[str, list[bytes]] = {}
+    for drawing in progress(drawings, "drawing figures"):
+        picture = saved(drawing.figure, "png")
+        pictures.setdefault(drawing.chapter, []).append(picture)
+        write_whole(folder / f"{drawing.name}.png", picture)
+        write_whole(folder / f"{drawing.name}.pdf", saved(drawing.figure, "pdf"))
+    return pictures
 
 
 def file_word(name):

@@ -82,13 +82,7 @@ def csv(summaries: Summaries) -> str:
 def _csv_line(setup, forgotten, row):
     config = row.runs[0]["config"] if row.runs else {"set": {}}
     line = {
-        "task": setup.task,
-        "net": setup.net,
-        "dataset": setup.dataset,
-        "folder": setup.folder,
-        "protocol": setup.protocol,
-        "recipe": setup.recipe,
-        "images": "validation" if setup.validation else "test",
+        **setup.columns,
         "forget": forgotten,
         "method": row.method,
     }

@@ -43,6 +43,19 @@ class Setup:
     recipe: str  # by which the networks were trained, by name
 
     @property
+    def columns(self) -> dict[str, str]:
+        """{column: text} of it in a flat table, as report.csv and audit.csv have them."""
+        return {
+            "task": self.task,
+            "net": self.net,
+            "dataset": self.dataset,
+            "folder": self.folder,
+            "protocol": self.protocol,
+            "recipe": self.recipe,
+            "images": "validation" if self.validation else "test",
+        }
+
+    @property
     def title(self) -> str:
         """What its table is called."""
         dataset = f"{self.dataset} {shown(self.folder, 60)}".strip()

@@ -38,6 +38,15 @@ def test_the_flat_file_holds_the_same_numbers(results, tmp_path):
     assert json.loads(lines["config.set"][0]) == {}
 
 
+def test_a_record_is_never_replaced_by_a_table(results):
+    path = next(results.glob("*.json"))
+    before = path.read_bytes()
+    for flag in ("--csv", "--leaderboard"):
+        with pytest.raises(UserError, match="such a file is called"):
+            report.main([str(results), flag, str(path)])
+    assert path.read_bytes() == before
+
+
 def test_a_folder_without_records_is_refused(tmp_path):
     with pytest.raises(UserError, match="no records"):
         report.load(tmp_path)
