@@ -65,12 +65,6 @@ def parser(doc: str) -> argparse.ArgumentParser:
     )
     _add_flags_of_training_data(flags)
     flags.add_argument(
-        "-normalise",
-        choices=["cifar100", "own"],
-        default="cifar100",
-        help="by whose colours' mean and deviation: CIFAR-100's, or those of the training images",
-    )
-    flags.add_argument(
         "-protocol",
         choices=list(PROTOCOLS),
         default="paper",
@@ -81,6 +75,12 @@ def parser(doc: str) -> argparse.ArgumentParser:
 
 def _add_flags_of_training_data(flags):
     """What is left out of the training images, or changed in them."""
+    flags.add_argument(
+        "-normalise",
+        choices=["cifar100", "own"],
+        default="cifar100",
+        help="by whose colours' mean and deviation: CIFAR-100's, or those of the training images",
+    )
     flags.add_argument(
         "-duplicates",
         choices=duplicates.HANDLING,
@@ -113,20 +113,7 @@ def forgetting(doc: str, task: Task) -> argparse.ArgumentParser:
         type=_name_in([*METHODS, *ALIASES]),
         help="a name, or file.py:function",
     )
-    flags.add_argument(
-        "-seed",
-        type=seed,
-        default=0,
-        metavar="N",
-        help="of the unlearning; a range as 0-4 stands for a run each",
-    )
-    flags.add_argument(
-        "-train_seed",
-        type=seed,
-        default=0,
-        metavar="N",
-        help="of the pre-training: which checkpoint; a range as 0-31 stands for a run each",
-    )
+    _add_seeds(flags)
     flags.add_argument(
         "-weight_path",
         help="checkpoint; default checkpoints/{net}-{dataset}-seed{train_seed}.safetensors",
@@ -154,6 +141,24 @@ def forgetting(doc: str, task: Task) -> argparse.ArgumentParser:
     flags.add_argument("-subclasses", type=int, help="checked against the data")
     _add_flags_of_results(flags)
     return flags
+
+
+def _add_seeds(flags):
+    """Of the unlearning and of the pre-training."""
+    flags.add_argument(
+        "-seed",
+        type=seed,
+        default=0,
+        metavar="N",
+        help="of the unlearning; a range as 0-4 stands for a run each",
+    )
+    flags.add_argument(
+        "-train_seed",
+        type=seed,
+        default=0,
+        metavar="N",
+        help="of the pre-training: which checkpoint; a range as 0-31 stands for a run each",
+    )
 
 
 def _add_flags_of_results(flags):

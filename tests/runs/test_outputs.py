@@ -1,6 +1,7 @@
 """-outputs and -probes: what is kept, of which images, and that a run without it is run again."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -42,6 +43,14 @@ def test_non_members_of_a_sub_class_are_of_the_sub_class():
     _, split = logits_and_split("sub_class")
     images = outputs.samples(split)["same_classes"]
     assert set(images.fine_labels.tolist()) == set(split.forget.fine_labels.tolist())
+
+
+def test_non_members_of_random_images_are_of_their_classes():
+    split = small_split("random")
+    few = replace(split, forget=split.forget.take(torch.arange(3)))
+    labels = outputs.samples(few)["same_classes"].labels
+    assert set(labels.tolist()) == set(few.forget.labels.tolist())
+    assert len(labels) == int(torch.isin(split.test.labels, few.forget.labels).sum())
 
 
 def test_large_parts_are_sampled_alike_for_every_network(monkeypatch):
