@@ -21,7 +21,7 @@ from common.console import parser, run_script
 from common.errors import UserError
 from common.files import write_whole
 from reports import figures, formats
-from reports.page import check_page, page
+from reports.page import check_page, page, views
 from runs import records
 
 
@@ -48,17 +48,18 @@ def main(argv=None):
     chapters = [*tables.chapters(results), *of_poison]
     legend = {**tables.LEGEND, **poison.LEGEND} if of_poison else tables.LEGEND
     text = formats.markdown(chapters, legend)
-    write_whole(folder / "audit.md", text.encode(errors="backslashreplace"))
     write_whole(folder / "audit.csv", tables.csv(results).encode(errors="backslashreplace"))
     pictures = figures.write_all(audit_figures.drawings(results), folder)
+    with_figures = text + formats.markdown_figures(pictures)
+    write_whole(folder / "audit.md", with_figures.encode(errors="backslashreplace"))
     if args.html is not None:
-        html = page(chapters, pictures, legend)
+        html = page(views(chapters, pictures), legend)
         write_whole(args.html, html.encode(errors="backslashreplace"))
 
     print(formats.markdown(tables.overviews(chapters), legend) if args.brief else text)
     for sentence in ways_out(results):
         print(sentence)
-    print(f"tables: {folder}/audit.md, .csv; figures: {folder}/audit-*.png, .pdf")
+    print(f"tables: {folder}/audit.md, .csv; figures: {folder}/audit-*.svg, .pdf")
     if args.html is not None:
         print(f"page:   {args.html}")
 

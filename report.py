@@ -1,4 +1,4 @@
-"""Records into tables (Markdown, LaTeX, CSV) and figures (PNG, PDF); no W&B needed.
+"""Records into tables (Markdown, LaTeX, CSV) and figures (SVG, PDF); no W&B needed.
 
     python report.py results [--html page.html] [--csv all.csv] [--leaderboard] [--brief]
 
@@ -18,7 +18,7 @@ from common.console import parser, run_script
 from common.errors import UserError
 from common.files import check_writable, write_whole
 from reports import audited, figures, flat, formats, leaderboard, tables
-from reports.page import check_page, page
+from reports.page import check_page, page, views
 from reports.summary import summarise
 from runs import records
 
@@ -33,20 +33,22 @@ def main(argv=None):
     of_audit = audited.read(folder)
     chapters = tables.chapters(summaries, audited.u_lira(of_audit))
     text = formats.markdown(chapters)
-    write(folder / "report.md", text)
-    write(folder / "report.tex", formats.latex(chapters))
     write(folder / "report.csv", formats.csv(summaries))
 
-    pictures = figures.write_all(figures.drawings(summaries), folder)
+    outputs = {path.name: path for path in folder.rglob("*.outputs.safetensors")}
+    pictures = figures.write_all(figures.drawings(summaries, outputs), folder)
+    write(folder / "report.md", text + formats.markdown_figures(pictures))
+    write(folder / "report.tex", formats.latex(chapters) + formats.latex_figures(pictures))
     if board is not None:
         write_leaderboard(board, leaderboard.boards(summaries, audited.u_lira(of_audit)))
     if args.csv is not None:
         write(args.csv, flat.csv(all_records))
     if args.html is not None:
-        write(args.html, page([*chapters, *audited.overviews(of_audit)], pictures))
+        all_chapters = [*chapters, *audited.overviews(of_audit)]
+        write(args.html, page(views(all_chapters, pictures, summaries)))
 
     print(formats.brief(chapters) if args.brief else text)
-    print(f"tables: {folder}/report.md, .tex, .csv; figures: {folder}/report-*.png, .pdf")
+    print(f"tables: {folder}/report.md, .tex, .csv; figures: {folder}/report-*.svg, .pdf")
     if board is not None:
         print(f"leaderboard: {board}, .html")
     if args.csv is not None:
@@ -100,7 +102,7 @@ def write_leaderboard(path, boards):
     text = formats.markdown(boards, leaderboard.LEGEND)
     head = "# Leaderboard\n\nMade by `python report.py RESULTS --leaderboard`.\n\n"
     write(path, head + text)
-    write(path.with_suffix(".html"), page(boards, {}, leaderboard.LEGEND))
+    write(path.with_suffix(".html"), page(views(boards, {}), leaderboard.LEGEND))
 
 
 def load(folder: str | Path) -> pd.DataFrame:

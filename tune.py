@@ -196,9 +196,11 @@ def show(search: Search, study, goals: list[dict]) -> dict:
     settings = {name: value for name, value in values.items() if name not in DIALS}
     if settings:
         print(f"  after -method {search.method}:   -set {in_words(settings)}")
-    path = search.out / f"{study.study_name}.png"
-    write_whole(path, style.saved(_figure(search, study, goals), "png"))
-    print(f"  plot: {path}")
+    figure = _figure(search, study, goals)
+    path = search.out / f"{study.study_name}.svg"
+    write_whole(path, style.saved(figure, "svg"))
+    write_whole(path.with_suffix(".pdf"), style.saved(figure, "pdf"))
+    print(f"  plot: {path}, .pdf")
     return values
 
 

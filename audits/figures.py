@@ -1,5 +1,6 @@
 """The audits' results as figures: every method between its null and the originals."""
 
+import textwrap
 from collections.abc import Iterator
 
 from matplotlib.figure import Figure
@@ -7,7 +8,8 @@ from matplotlib.figure import Figure
 from audits import AUDITS
 from audits.results import Refusal, Result
 from reports.figures import Drawing, file_word
-from reports.style import GRID, headline, look_by_family, panel_title, panels
+from reports.room import PAGE_WIDTH
+from reports.style import FAMILIES, look_by_family, panels, set_caption
 from reports.texts import shown
 
 COLUMNS = 4  # panels in a row
@@ -48,23 +50,23 @@ def overview(results: list[Result]) -> Figure | None:
     if not names:
         return None
     rows = -(-len(names) // COLUMNS)
-    height = 0.27 * len(results) + 0.9
-    figure, axes = panels(rows=rows, columns=COLUMNS, width=14, height=height * rows + 0.8)
+    height = 0.15 * len(results) + 0.6
+    figure, axes = panels(rows=rows, columns=COLUMNS, width=PAGE_WIDTH, height=height * rows)
     for axis, name in zip(axes.flat, names, strict=False):
         _draw(axis, results, name)
     for axis in list(axes.flat)[len(names) :]:
         axis.axis("off")
     for row_axes in axes:
-        labels = [shown(result.label, 30) for result in results]
-        row_axes[0].set_yticks(range(len(results)), labels, fontsize=9)
+        labels = [shown(result.label, 24) for result in results]
+        row_axes[0].set_yticks(range(len(results)), labels)
     pool = results[0].pool
-    lines = [
-        _title(pool),
+    sentences = [
+        f"{_title(pool)}.",
         "Grey band: what held-out retrained networks get, the goal. Dashed: the originals.",
-        f"Bar: the middle 95 % over random halves; {_sides(results)} networks a side. "
-        "Blue: the SSD family.",
+        f"Bar: the middle 95 % over random halves; {_sides(results)} networks a side.",
+        FAMILIES,
     ]
-    headline(figure, lines)
+    set_caption(figure, sentences)
     return figure
 
 
@@ -83,23 +85,28 @@ def images(results: list[Result]) -> Figure | None:
     columns = min(IMAGE_COLUMNS, len(drawn))
     rows = -(-len(drawn) // columns)
     figure, axes = panels(
-        rows=rows, columns=columns, width=12, height=1.9 * rows + 1.2, sharex=True, sharey=True
+        rows=rows,
+        columns=columns,
+        width=1.4 * columns,
+        height=1.2 * rows + 0.3,
+        sharex=True,
+        sharey=True,
     )
     for axis, result in zip(axes.flat, drawn, strict=False):
         _draw_images(axis, result)
     for axis in list(axes.flat)[len(drawn) :]:
         axis.axis("off")
     for row_axes in axes:
-        row_axes[0].set_ylabel("AUC", fontsize=9)
+        row_axes[0].set_ylabel("AUC")
     for axis in axes[-1]:
-        axis.set_xlabel("share of the images (%)", fontsize=9)
-    lines = [
-        _title(drawn[0].pool),
+        axis.set_xlabel("share of images (%)")
+    sentences = [
+        f"{_title(drawn[0].pool)}.",
         "U-LiRA's AUC of every forgotten image, ascending; the mean over random halves.",
         f"Grey: held-out retrains, the goal. Dashed: the originals. {_sides(drawn)} networks a "
         "side.",
     ]
-    headline(figure, lines)
+    set_caption(figure, sentences)
     return figure
 
 
@@ -110,8 +117,8 @@ def _draw_images(axis, result):
     axis.plot(share, of_original, color=CEILING, linestyle="--", linewidth=1)
     axis.plot(share, of_method, color=_look_of(result).colour, linewidth=1.6)
     axis.set_ylim(0, 1.03)
-    axis.grid(color=GRID)
-    panel_title(axis, shown(result.label, 30))
+    axis.grid()
+    axis.set_title(shown(result.label, 15))
 
 
 def _look_of(result):
@@ -139,8 +146,8 @@ def _draw(axis, results, name):
     """One audit: the null, the originals, a dot with its interval for each method."""
     audit = AUDITS[name]
     column = next(iter(audit.columns))
-    panel_title(axis, audit.title)
-    axis.set_xlabel(f"{column} ({BETTER[audit.columns[column].better]})", fontsize=9)
+    axis.set_title(textwrap.fill(audit.title, 18))
+    axis.set_xlabel(f"{column}\n({BETTER[audit.columns[column].better]})")
     for height, result in enumerate(results):
         value = _value(result, name)
         if value is None:
@@ -152,20 +159,20 @@ def _draw(axis, results, name):
             mean,
             height,
             xerr=[[max(0, mean - value.value.low)], [max(0, value.value.high - mean)]],
-            fmt="o",
-            markersize=5,
-            capsize=3,
+            fmt=_look_of(result).marker,
+            capsize=2,
+            elinewidth=0.8,
             color=_look_of(result).colour,
             zorder=3,
         )
     axis.set_yticks(range(len(results)), [""] * len(results))
     axis.set_ylim(len(results) - 0.5, -0.5)
-    axis.grid(axis="x", color=GRID)
+    axis.grid(axis="x")
 
 
 def _write_not_measured(axis, height):
     across = axis.get_yaxis_transform()  # x from 0 to 1 over the panel
-    axis.text(0.5, height, "not measured", transform=across, fontsize=8, color=CEILING, ha="center")
+    axis.text(0.5, height, "not measured", transform=across, color=CEILING, ha="center")
 
 
 def _draw_null(axis, height, value):

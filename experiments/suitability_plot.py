@@ -5,7 +5,7 @@
 reads the records that experiments/suitability.sh left. Prints, for each method and data set, how
 what was known beforehand goes with the accuracy that was lost on what was kept (D_r of the baseline
 minus D_r after, in points): Spearman's rank correlation, with a 95 % interval by bootstrap over
-pairs of a network and a class. Draws docs/figures/suitability.png.
+pairs of a network and a class. Draws docs/figures/suitability.svg.
 """
 
 import common.threads  # noqa: F401 (before torch)
@@ -21,11 +21,12 @@ from common.console import parser, run_script
 from common.files import write_whole
 from methods import ORIGINAL
 from reports import style
+from reports.room import PAGE_WIDTH
 from runs import records
 from runs.records import COLLAPSED
 
 ROOT = Path(__file__).parent.parent
-FIGURE = ROOT / "docs" / "figures" / "suitability.png"
+FIGURE = ROOT / "docs" / "figures" / "suitability.svg"
 RESAMPLES = 9999
 DATA_SETS = {"Digits": "the digits", "Folder": "CIFAR-10 (JPEG)"}
 # What the importances say beforehand. ASSD always selects the same share, and SSD has no alpha of
@@ -175,17 +176,17 @@ def _correlations(runs, predictor):
 def picture(frame: pd.DataFrame):
     """A row for each data set, a column for each of COLUMNS, a point for each run."""
     data_sets = list(frame["data"].unique())
-    figure, axes = style.panels(len(data_sets), len(COLUMNS), 10, 3 * len(data_sets) + 1.4)
+    figure, axes = style.panels(
+        len(data_sets), len(COLUMNS), PAGE_WIDTH, 2.2 * len(data_sets) + 0.8
+    )
     for row_axes, data in zip(axes, data_sets, strict=True):
         for axis, (family, predictor, words) in zip(row_axes, COLUMNS, strict=True):
             runs = frame[(frame["data"] == data) & (frame["family"] == family)]
             _draw(axis, runs, predictor)
-            axis.set_xlabel(words, fontsize=9)
-            style.panel_title(axis, f"{family.upper()}, {DATA_SETS.get(data, data)}")
-        row_axes[0].set_ylabel("D_r lost (points)", fontsize=9)
+            axis.set_xlabel(words)
+            axis.set_title(f"{family.upper()}, {DATA_SETS.get(data, data)}")
+        row_axes[0].set_ylabel("D_r lost (points)")
     style.legend(figure, axes, columns=4)
-    about = "A point is a network and a class that it was to forget. Dashed: a collapse."
-    style.headline(figure, ["What was known beforehand, and the damage.", about])
     return figure
 
 
@@ -204,7 +205,7 @@ def _draw(axis, runs, predictor):
             where = (getattr(run, predictor), run.lost)
             axis.annotate(run.forget, where, **NAME)
     axis.axhline(COLLAPSED, color="black", linestyle="--", linewidth=1)
-    axis.grid(color=style.GRID)
+    axis.grid()
     axis.set_ylim(-8, 100)
     if predictor == "overlap":
         axis.set_xlim(0, 1)
@@ -217,7 +218,7 @@ def main(argv=None):
     flags.add_argument("results", nargs="?", default=str(ROOT / "published" / "suitability"))
     frame = frame_of(records.read_all(flags.parse_args(argv).results))
     print("\n".join(table(frame)))
-    write_whole(FIGURE, style.saved(picture(frame), "png"))
+    write_whole(FIGURE, style.saved(picture(frame), "svg"))
 
 
 if __name__ == "__main__":

@@ -88,6 +88,17 @@ def alpha_of(row: Row) -> float | None:
     return row.runs[0]["config"]["alpha"]
 
 
+def against_goal(sections: Sections) -> dict[str, dict[str, Row]]:
+    """{label: {what is forgotten: row}} of the methods that were measured against retrain."""
+    rows: dict[str, dict[str, Row]] = {}
+    for forgotten, of_section in sections.items():
+        for row in of_section:
+            is_method = not lookup.is_reference(row.method)
+            if row.pairs and is_method:
+                rows.setdefault(row.label, {})[forgotten] = row
+    return rows
+
+
 def run_rows(sections: Sections) -> list[Row]:
     """The rows of all sections that have runs."""
     rows = []

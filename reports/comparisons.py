@@ -6,17 +6,24 @@ from matplotlib.figure import Figure
 
 from reports import lookup
 from reports.averages import labels_of, run_rows
-from reports.room import LARGEST, fitted, legend_height, room_for, widest
+from reports.room import (
+    PAGE_HEIGHT,
+    PAGE_WIDTH,
+    columns_for,
+    fitted,
+    legend_height,
+    rows_for,
+)
 from reports.style import (
     BLUE,
-    GRID,
+    FAMILIES,
     forget_title,
-    headline,
     legend,
     log_scale,
     look_by_family,
     looks_of,
     panels,
+    set_caption,
 )
 from reports.summary import Sections
 from reports.texts import shown
@@ -25,9 +32,9 @@ MOST_LINES = 14  # in a panel: more cannot be told apart
 MOST_TENSORS = 90  # below a panel: the names of more would lie over each other
 MEANINGS = {
     "D_r %": "D_r: accuracy on\nwhat is kept (%)",
-    "D_f %": "D_f: accuracy on\nwhat is forgotten (%)",
-    "MIA %": "MIA: forgotten images\njudged to be members (%)",
-    "seconds": "seconds of the method\n(logarithmic)",
+    "D_f %": "D_f: on what\nis forgotten (%)",
+    "MIA %": "MIA: judged to\nbe members (%)",
+    "seconds": "seconds of\nthe method",
 }
 
 
@@ -39,37 +46,38 @@ def scores(title: str, sections: Sections, note: str = "") -> Figure:
 
     retrain's value is a dashed line.
     """
-    head, foot, line = 0.9, 1.3, 0.24  # inches: of a section, of the figure, of a row
-    room_per_section = (LARGEST - foot) / len(sections) - head
+    head, foot, line = 0.35, 0.5, 0.15  # inches: of a section, of the figure, of a row
+    room_per_section = (PAGE_HEIGHT - foot) / len(sections) - head
     most_rows = max(20, int(room_per_section / line))
     rows = min(most_rows, len(labels_of(sections)))
-    sections, not_drawn = fitted(sections, most_rows, room_for(head + line * rows, foot))
+    sections, not_drawn = fitted(sections, most_rows, rows_for(head + line * rows, foot))
     heights = [head + line * len(rows) for rows in sections.values()]
     figure, axes = panels(
         rows=len(sections),
         columns=len(MEANINGS),
-        width=max(8.6, 6.6 + widest(labels_of(sections), 9, 40)),
-        height=sum(heights) + 1.1,
+        width=PAGE_WIDTH,
+        height=sum(heights) + foot,
         sharex="col",
         height_ratios=heights,
     )
     for row_axes, (forgotten, rows) in zip(axes, sections.items(), strict=True):
         for axis, column in zip(row_axes, MEANINGS, strict=True):
             _draw_dots(axis, rows, column)
-        labels = [shown(row.label, 40) for row in rows]
-        row_axes[0].set_yticks(range(len(rows)), labels, fontsize=9)
+        labels = [shown(row.label, 34) for row in rows]
+        row_axes[0].set_yticks(range(len(rows)), labels)
         forget_title(row_axes[0], forgotten)
     for axis, (column, meaning) in zip(axes[-1], MEANINGS.items(), strict=True):
-        axis.set_xlabel(meaning, fontsize=9)
+        axis.set_xlabel(meaning)
         if column == "seconds":
             log_scale(axis)
-    lines = [
+    sentences = [
         f"{title}.",
-        "Closest to retrain's dashed line is best. Blue: the SSD family.",
-        "Dot: mean over seeds, a cross where a run collapsed, a ring where D_f is unchanged; "
-        "bar: standard deviation",
+        "Closest to retrain's dashed line is best. The seconds are on a logarithmic scale.",
+        FAMILIES,
+        "Mark: mean over seeds, a cross where a run collapsed, hollow where D_f is unchanged; "
+        "bar: standard deviation.",
     ]
-    headline(figure, [*lines, note, not_drawn])
+    set_caption(figure, [*sentences, note, not_drawn])
     return figure
 
 
@@ -80,25 +88,27 @@ def _draw_dots(axis, rows, column):
         if column in row.values and not takes_no_time:
             _draw_dot(axis, height, row, column)
     axis.set_yticks(range(len(rows)), [""] * len(rows))
+    axis.tick_params(axis="y", length=0)
     axis.set_ylim(len(rows) - 0.5, -0.5)
-    axis.grid(axis="x", color=GRID)
+    axis.grid(axis="x")
 
 
 def _draw_dot(axis, height, row, column):
-    value, colour = row.values[column], look_by_family(row.method).colour
+    value, look = row.values[column], look_by_family(row.method)
     axis.errorbar(
         value.mean,
         height,
         xerr=None if column == "seconds" else value.over_seeds,
-        fmt="X" if row.collapsed else "o",
-        markersize=6,
-        markerfacecolor="white" if row.unchanged else colour,
-        capsize=3,
-        color=colour,
+        fmt="X" if row.collapsed else look.marker,
+        markersize=7 if look.marker == "*" else 5,
+        markerfacecolor="white" if row.unchanged else look.colour,
+        capsize=2,
+        elinewidth=0.8,
+        color=look.colour,
         zorder=3,
     )
     if lookup.method(row.method).is_goal:
-        axis.axvline(value.mean, color=colour, linestyle="--", linewidth=1, zorder=2)
+        axis.axvline(value.mean, color=look.colour, linestyle="--", linewidth=1, zorder=2)
 
 
 # ---- how sure a network is of D_f ----
@@ -113,30 +123,30 @@ def entropy(title: str, sections: Sections, note: str = "") -> Figure | None:
     for forgotten, rows in sections.items():
         recorded[forgotten] = [row for row in rows if _histogram(row)]
     references = {row.label for row in run_rows(recorded) if lookup.is_reference(row.method)}
-    most_rows = room_for(1.15, 1.8) + len(references)
-    drawn, not_drawn = fitted(recorded, most_rows, room_for(3.2, 1.5))
+    most_rows = rows_for(0.6, 1.0) + len(references)
+    drawn, not_drawn = fitted(recorded, most_rows, columns_for(1.7, 1.4))
     labels = [label for label in labels_of(drawn) if label not in references]
     if not labels:
         return None
     figure, axes = panels(
         rows=len(labels),
         columns=len(drawn),
-        width=3.2 * len(drawn) + 1.5,
-        height=1.15 * len(labels) + 1.2,
+        width=1.8 * len(drawn) + 1.6,
+        height=0.6 * len(labels) + 0.9,
         sharex="col",
         sharey=True,
     )
     for column_axes, (forgotten, rows) in zip(axes.T, drawn.items(), strict=True):
-        forget_title(column_axes[0], forgotten, 28)
-        column_axes[-1].set_xlabel("entropy on D_f (share of ln C)", fontsize=9)
+        forget_title(column_axes[0], forgotten, 18)
+        column_axes[-1].set_xlabel("entropy on D_f\n(share of ln C)")
         for axis, label in zip(column_axes, labels, strict=True):
             _draw_histograms(axis, rows, label)
     for axis, label in zip(axes[:, 0], labels, strict=True):
         text = shown(label, 60).replace(" (", "\n(").replace(", ", ",\n")
-        axis.set_ylabel(text, fontsize=9, rotation=0, ha="right", va="center")
+        axis.set_ylabel(text, rotation=0, ha="right", va="center")
     legend(figure, axes, columns=3)
-    about = "How sure it is of D_f: share of the images in % over their entropy"
-    headline(figure, [f"{title}.", about, note, not_drawn])
+    about = "How sure the network is of D_f: share of the images in percent, over their entropy."
+    set_caption(figure, [f"{title}.", about, note, not_drawn])
     return figure
 
 
@@ -182,23 +192,23 @@ def layers(title: str, sections: Sections, note: str = "") -> Figure | None:
             recorded[forgotten] = dampened
     if not recorded:
         return None
-    drawn, not_drawn = fitted(recorded, MOST_LINES, room_for(2.2, 3.5))
+    drawn, not_drawn = fitted(recorded, MOST_LINES, rows_for(1.6, 2.4))
     looks = looks_of(drawn)
-    height = 2.2 * len(drawn) + 1.3 + legend_height(list(looks), 9, 3)
-    figure, axes = panels(len(drawn), 1, 9, height, sharex=True)
+    height = 1.6 * len(drawn) + 1.1 + legend_height(list(looks), PAGE_WIDTH, 4)
+    figure, axes = panels(len(drawn), 1, PAGE_WIDTH, height, sharex=True)
     for axis, (forgotten, rows) in zip(axes[:, 0], drawn.items(), strict=True):
         for row in rows:
             shares = _shares_of_tensors(row)
             _draw_shares(axis, shares, row.label, looks[row.label])
         forget_title(axis, forgotten)
-        axis.set_ylabel("dampened (%)", fontsize=9)
-        axis.grid(axis="y", color=GRID)
+        axis.set_ylabel("dampened (%)")
+        axis.grid(axis="y")
     step = math.ceil(len(shares) / MOST_TENSORS)
     _name_tensors(axes[-1, 0], list(shares), step)
-    legend(figure, axes, looks, columns=3)
-    every = f" Every {step}th tensor is named." if step > 1 else ""
-    about = f"{title}: where SSD dampens (first seed).{every}"
-    headline(figure, [about, note, not_drawn])
+    legend(figure, axes, looks, columns=4)
+    every = f"Every {step}th tensor is named." if step > 1 else ""
+    about = "Where SSD dampens (first seed): the share of each parameter tensor, in percent."
+    set_caption(figure, [f"{title}.", about, every, note, not_drawn])
     return figure
 
 
@@ -217,8 +227,9 @@ def _draw_shares(axis, shares, label, look):
         percent,
         color=look.colour,
         marker=look.marker,
-        markersize=4,
-        linewidth=1,
+        markersize=3,
+        linewidth=0.9,
+        linestyle=look.dashes,
         label=label,
     )
 
@@ -227,4 +238,4 @@ def _name_tensors(axis, names, step):
     """Name every so many-th tensor below the panel."""
     places = range(0, len(names), step)
     texts = [shown(names[place], 40) for place in places]
-    axis.set_xticks(places, texts, rotation=90, fontsize=6 if len(places) > 40 else 8)
+    axis.set_xticks(places, texts, rotation=90, fontsize=6)

@@ -1,28 +1,32 @@
 """Figures over what was varied: the share of a corruption that is known, and alpha."""
 
+import math
+
 from matplotlib.figure import Figure
 
 from reports import lookup
 from reports.averages import Curve, alpha_of, labels_of, over_shares, run_rows
 from reports.room import (
+    COLUMN_WIDTH,
     NEAREST,
+    PAGE_WIDTH,
+    columns_for,
     drawn_only,
-    first_part,
     legend_height,
     nearest,
     part,
-    room_for,
+    rows_for,
 )
 from reports.style import (
     BLUE,
-    GRID,
     ORANGE,
+    Look,
     forget_title,
-    headline,
     legend,
     looks_of,
     name_between_powers,
     panels,
+    set_caption,
 )
 from reports.summary import Sections
 from reports.texts import shown
@@ -34,9 +38,9 @@ HEALED = {
     "D_r %": "clean test images",
     "attack %": "triggered images sent to\nthe attacked class",
 }
-ACCURACIES = (  # column, colour, meaning
-    ("D_f %", ORANGE, "D_f: what is forgotten"),
-    ("D_r %", BLUE, "D_r: what is kept"),
+ACCURACIES = (  # column, its look, meaning
+    ("D_f %", Look(ORANGE, "^", "--"), "D_f: what is forgotten"),
+    ("D_r %", Look(BLUE, "o"), "D_r: what is kept"),
 )
 
 
@@ -50,30 +54,30 @@ def healing(title: str, sections: Sections) -> Figure:
     """
     rows = over_shares(sections)
     corruptions = list(rows["corruption"].unique())
-    drawn = corruptions[: room_for(2.5, 2)]
+    drawn = corruptions[: rows_for(1.9, 1.4)]
     rows = rows[rows["corruption"].isin(drawn)]
     labels = nearest(sections, MOST_LINES)
     looks = {label: look for label, look in looks_of(sections).items() if label in labels}
     columns = _recorded_columns(sections)
-    width = 2.7 * len(columns) + 0.5
-    height = 2.5 * len(drawn) + 0.7 + legend_height(list(looks), width, 4)
-    figure, axes = panels(len(drawn), len(columns), width, height, sharex=True, sharey=True)
+    height = 1.9 * len(drawn) + 0.5 + legend_height(list(looks), PAGE_WIDTH, 4)
+    figure, axes = panels(len(drawn), len(columns), PAGE_WIDTH, height, sharex=True, sharey=True)
     shares = sorted({100 * share for share in rows["share"]})
     for row_axes, corruption in zip(axes, drawn, strict=True):
         of_corruption = rows[rows["corruption"] == corruption]
         for axis, column in zip(row_axes, columns, strict=True):
             _draw_healing(axis, of_corruption, column, looks)
             _share_axis(axis, shares)
-            axis.set_title(HEALED[column], fontsize=9)
-        row_axes[0].set_ylabel(_in_words(corruption), fontsize=9)
+            axis.set_title(HEALED[column], fontweight="normal")
+        row_axes[0].set_ylabel(_in_words(corruption))
     for axis in axes[-1]:
-        axis.set_xlabel("share that is known (%)", fontsize=9)
+        axis.set_xlabel("share that is known (%)")
     legend(figure, axes, looks, columns=4)
     not_drawn = drawn_only(
         part(len(labels), len(labels_of(sections)), NEAREST),
         part(len(drawn), len(corruptions), "corruptions"),
     )
-    headline(figure, [f"{title}. Bar: standard deviation over seeds", not_drawn])
+    about = "What is healed, over the share of the corrupted images that is known."
+    set_caption(figure, [f"{title}.", about, "Bar: standard deviation over seeds.", not_drawn])
     return figure
 
 
@@ -99,9 +103,7 @@ def _draw_healing(axis, rows, column, looks):
             yerr=[row.values[column].over_seeds or 0 for row in points],
             color=look.colour,
             marker=look.marker,
-            markersize=5,
-            linewidth=1.2,
-            linestyle="--" if lookup.is_reference(points[0].method) else "-",
+            linestyle="--" if lookup.is_reference(points[0].method) else look.dashes,
             capsize=2,
             label=label,
         )
@@ -114,7 +116,7 @@ def _share_axis(axis, shares):
     axis.set_xticks(shares, [f"{share:g}" for share in shares])
     axis.minorticks_off()
     axis.set_ylim(-5, 105)
-    axis.grid(color=GRID)
+    axis.grid()
 
 
 def _in_words(corruption):
@@ -130,31 +132,28 @@ def alphas(title: str, sections: Sections, curves: list[Curve]) -> Figure:
 
     sections: all rows, of which retrain and the methods that choose alpha themselves are drawn too.
     """
-    drawn = curves[: room_for(2.3, 1.5)]
-    has_curve = set()
-    for curve in drawn:
-        has_curve.update(curve.sections)
-    forgotten = [name for name in sections if name in has_curve]
-    columns = forgotten[: room_for(2.7, 0.6)]
-    width = max(5.4, 2.7 * len(columns) + 0.6)
-    height = 2.3 * len(drawn) + 1.5
-    figure, axes = panels(len(drawn), len(columns), width, height, sharex=True, sharey=True)
-    for row_axes, curve in zip(axes, drawn, strict=True):
-        for axis, name in zip(row_axes, columns, strict=True):
-            if name in curve.sections:
-                _draw_over_alpha(axis, curve.sections[name], sections[name])
-            forget_title(axis, name, 18, f"{curve.method}: ")
-            _alpha_axis(axis)
-        row_axes[0].set_ylabel("accuracy, share selected (%)", fontsize=9)
-    for axis in axes[-1]:
-        axis.set_xlabel("alpha (a smaller one selects more)", fontsize=9)
-    legend(figure, axes, columns=min(3, 1 + len(columns)))
-    not_drawn = drawn_only(
-        part(len(drawn), len(curves), "methods and settings"),
-        first_part(len(columns), len(forgotten)),
-    )
-    about = "Cross: collapsed; bar: standard deviation"
-    headline(figure, [f"{title}, over alpha.", about, not_drawn])
+    wanted = []  # a panel each
+    for curve in curves:
+        wanted += [(curve, name) for name in sections if name in curve.sections]
+    columns = min(len(wanted), columns_for(2.2))
+    drawn = wanted[: columns * rows_for(1.9, 1.2)]
+    rows = math.ceil(len(drawn) / columns)
+    width = max(COLUMN_WIDTH, PAGE_WIDTH * columns / columns_for(2.2))
+    figure, axes = panels(rows, columns, width, 1.9 * rows + 1.1, sharex=True, sharey=True)
+    for axis, (curve, name) in zip(axes.flat, drawn, strict=False):
+        _draw_over_alpha(axis, curve.sections[name], sections[name])
+        forget_title(axis, name, 18, f"{curve.method}: ")
+        _alpha_axis(axis)
+        axis.set_xlabel("alpha (a smaller one selects more)")
+        axis.label_outer()
+    for axis in axes.flat[len(drawn) :]:
+        axis.set_visible(False)
+    for axis in axes[:, 0]:
+        axis.set_ylabel("accuracy, selected (%)")
+    legend(figure, axes, columns=3)
+    not_drawn = drawn_only(part(len(drawn), len(wanted), "panels, the first ones"))
+    about = "Over alpha. Cross: collapsed; bar: standard deviation over seeds."
+    set_caption(figure, [f"{title}.", about, not_drawn])
     return figure
 
 
@@ -164,20 +163,20 @@ def _alpha_axis(axis):
     low, high = axis.get_xlim()
     name_between_powers(axis, (2, 5) if high < 200 * low else (3,))
     axis.set_ylim(-7, 107)
-    axis.grid(color=GRID)
+    axis.grid()
 
 
 def _draw_over_alpha(axis, rows, all_rows):
     """A panel: the rows of a curve, over what else was run on the same forget set."""
     method = lookup.method(rows[0].method)
-    for column, colour, meaning in ACCURACIES:
-        _draw_accuracy(axis, rows, column, colour, meaning)
+    for column, look, meaning in ACCURACIES:
+        _draw_accuracy(axis, rows, column, look, meaning)
         for row in all_rows:
             if lookup.method(row.method).is_goal:
                 level, label = row.values[column].mean, f"{column[:3]} of {row.method}"
-                axis.axhline(level, color=colour, linestyle=":", linewidth=1.2, label=label)
+                axis.axhline(level, color=look.colour, linestyle=":", label=label)
             elif lookup.method(row.method).measure == method.measure:
-                _draw_adaptive(axis, row, column, colour)
+                _draw_adaptive(axis, row, column, look)
     _draw_collapsed(axis, rows)
     _draw_selected(axis, rows)
     if sizes := rows[0].runs[0].get("sizes"):
@@ -186,23 +185,22 @@ def _draw_over_alpha(axis, rows, all_rows):
         axis.axvline(ceiling, color="black", linestyle="--", linewidth=1, label=label)
 
 
-def _draw_accuracy(axis, rows, column, colour, meaning):
+def _draw_accuracy(axis, rows, column, look, meaning):
     values = [row.values[column] for row in rows]
     deviations = [value.over_seeds or 0 for value in values]
     axis.errorbar(
         [alpha_of(row) for row in rows],
         [value.mean for value in values],
         yerr=deviations if any(deviations) else None,
-        color=colour,
-        marker="o",
-        markersize=4,
-        linewidth=1.2,
+        color=look.colour,
+        marker=look.marker,
+        linestyle=look.dashes,
         capsize=2,
         label=meaning,
     )
 
 
-def _draw_adaptive(axis, row, column, colour):
+def _draw_adaptive(axis, row, column, look):
     """A method that dampens by the same importance and chose its alpha itself, at its alphas."""
     chosen = [run["adaptive_alpha"] for run in row.runs if "adaptive_alpha" in run]
     if not chosen:
@@ -211,10 +209,10 @@ def _draw_adaptive(axis, row, column, colour):
         chosen,
         [row.values[column].mean] * len(chosen),
         marker="D",
-        markersize=9,
+        markersize=7,
         markerfacecolor="none",
-        markeredgewidth=1.8,
-        color=colour,
+        markeredgewidth=1.4,
+        color=look.colour,
         linestyle="none",
         zorder=4,
         label=f"{column[:3]} of {row.method.upper()}, at its alpha",
@@ -226,7 +224,7 @@ def _draw_collapsed(axis, rows):
     collapsed = [row for row in rows if row.collapsed]
     alphas_of_collapsed = [alpha_of(row) for row in collapsed]
     d_r = [row.values["D_r %"].mean for row in collapsed]
-    cross = {"marker": "X", "markersize": 7, "color": "black", "linestyle": "none"}
+    cross = {"marker": "X", "markersize": 6, "color": "black", "linestyle": "none"}
     axis.plot(alphas_of_collapsed, d_r, **cross, zorder=3)
 
 

@@ -16,11 +16,13 @@ from common.files import sha256, write_whole
 from learning.recipes import PUBLISHED
 from reports import lookup
 from reports.averages import labels_of, over_alphas
+from reports.classes import class_accuracies, confusion
 from reports.comparisons import entropy, layers, scores
 from reports.curves import alphas, healing
+from reports.forgotten_images import grid
 from reports.frame import Setup
 from reports.scatter import overview, trade_off
-from reports.style import saved
+from reports.style import caption_of, saved
 from reports.suitability import suitability
 from reports.summary import Sections, Summaries
 
@@ -29,15 +31,18 @@ FEW_ALPHAS = 12  # rows over alpha that are drawn next to the other methods too
 
 @dataclass(frozen=True)
 class Drawing:
-    """A figure, the title of the chapter that it belongs to, and its file's name without .png."""
+    """A figure, the title of the chapter that it belongs to, its file's name without the ending."""
 
     chapter: str
     name: str
     figure: Figure
 
 
-def drawings(summaries: Summaries) -> Iterator[Drawing]:
-    """Every figure of a report, drawn one at a time."""
+def drawings(summaries: Summaries, outputs: dict[str, Path]) -> Iterator[Drawing]:
+    """Every figure of a report, drawn one at a time.
+
+    outputs: {name of a file of outputs: its path}, for the figures of forgotten images.
+    """
     for setup, sections in summaries.items():
         words = [setup.task, file_word(setup.net), file_word(setup.dataset), setup.protocol]
         if setup.recipe != PUBLISHED:
@@ -48,6 +53,22 @@ def drawings(summaries: Summaries) -> Iterator[Drawing]:
             words.append(file_word(setup.folder))
         for name, figure in figures(setup, sections).items():
             yield Drawing(setup.title, f"report-{'-'.join(words)}-{name}", figure)
+        for name, figure in _image_grids(setup, sections, outputs).items():
+            yield Drawing(setup.title, f"report-{'-'.join(words)}-{name}", figure)
+
+
+def _image_grids(setup, sections, outputs):
+    """{name: figure} of the forgotten images of each forget set of which some are kept."""
+    task = lookup.task(setup.task)
+    drawn = {}
+    for forgotten, rows in sections.items():
+        if not outputs or task.heals:
+            break
+        ran = [row for row in rows if row.runs]
+        figure = grid(setup.title, forgotten + task.share_of, ran, outputs)
+        if figure is not None:
+            drawn[f"images-{file_word(forgotten)}"] = figure
+    return drawn
 
 
 def _folders_of(setup, setups):
@@ -55,14 +76,27 @@ def _folders_of(setup, setups):
     return {other.folder for other in setups if replace(other, folder=setup.folder) == setup}
 
 
-def write_all(drawings: Iterable[Drawing], folder: Path) -> dict[str, list[bytes]]:
-    """Write each figure into the folder as PNG and PDF; {title of a chapter: its PNG files}."""
-    pictures: dict[str, list[bytes]] = {}
+@dataclass(frozen=True)
+class Picture:
+    """A figure that is drawn and written."""
+
+    name: str  # of its files, without their ending
+    caption: str
+    svg: bytes
+
+
+Pictures = dict[str, list[Picture]]  # {title of a chapter: its pictures}
+
+
+def write_all(drawings: Iterable[Drawing], folder: Path) -> Pictures:
+    """Write each figure into the folder as SVG and PDF."""
+    pictures: Pictures = {}
     for drawing in progress(drawings, "drawing figures"):
-        picture = saved(drawing.figure, "png")
-        pictures.setdefault(drawing.chapter, []).append(picture)
-        write_whole(folder / f"{drawing.name}.png", picture)
+        svg = saved(drawing.figure, "svg")
+        write_whole(folder / f"{drawing.name}.svg", svg)
         write_whole(folder / f"{drawing.name}.pdf", saved(drawing.figure, "pdf"))
+        picture = Picture(drawing.name, caption_of(drawing.figure), svg)
+        pictures.setdefault(drawing.chapter, []).append(picture)
     return pictures
 
 
@@ -96,6 +130,9 @@ def figures(setup: Setup, sections: Sections) -> dict[str, Figure]:
         drawn["trade-off"] = trade_off(title, others, note)
         drawn["entropy"] = entropy(title, others, note)
         drawn["layers"] = layers(title, others, note)
+        drawn["classes"] = class_accuracies(title, others, note)
+        if task.forgets_class:
+            drawn["confusion"] = confusion(title, others, note)
         if task.averaged and len(others) > 1:
             drawn["overview"] = overview(title, others, note)
     return {name: figure for name, figure in drawn.items() if figure}
@@ -112,4 +149,4 @@ def _without_curves(sections, curves):
     for forgotten, rows in sections.items():
         others[forgotten] = [row for row in rows if row.label not in labels]
     methods = ", ".join(dict.fromkeys(curve.method for curve in curves))
-    return others, f"{methods}: {len(labels)} rows are drawn in the figure over alpha"
+    return others, f"{methods}: {len(labels)} rows are drawn in the figure over alpha."

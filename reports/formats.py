@@ -3,6 +3,7 @@
 import pandas as pd
 
 from reports import texts
+from reports.figures import Pictures
 from reports.frame import SCORES
 from reports.legend import LEGEND
 from reports.summary import Interval, Spread, Summaries
@@ -67,6 +68,27 @@ def _latex_table(frame, caption):
     escaped = frame.map(texts.latex).rename(columns=texts.latex)
     alignment = "l" + "r" * (len(frame.columns) - 1)
     return escaped.to_latex(index=False, caption=caption, column_format=alignment)
+
+
+def markdown_figures(pictures: Pictures) -> str:
+    """The figures with their captions, as they lie next to a Markdown file; empty without any."""
+    blocks = []
+    for of_chapter in pictures.values():
+        for picture in of_chapter:
+            caption = texts.markdown(picture.caption)
+            blocks.append(f"![{picture.name}]({picture.name}.svg)\n\n{caption}")
+    return "\n## Figures\n\n" + "\n\n".join(blocks) + "\n" if blocks else ""
+
+
+def latex_figures(pictures: Pictures) -> str:
+    """The same as LaTeX figures (graphicx)."""
+    blocks = ["% \\usepackage{graphicx}"]
+    for of_chapter in pictures.values():
+        for picture in of_chapter:
+            caption = texts.latex(picture.caption)
+            graphics = f"\\centering\\includegraphics{{{picture.name}.pdf}}"
+            blocks.append(f"\\begin{{figure}}{graphics}\\caption{{{caption}}}\\end{{figure}}")
+    return "\n\n".join(blocks) + "\n"
 
 
 def csv(summaries: Summaries) -> str:

@@ -8,10 +8,10 @@ import statistics
 
 import pandas as pd
 
-from reports import lookup
+from reports.averages import against_goal
 from reports.frame import SCORES
 from reports.provenance import made_by
-from reports.summary import Row, Sections, Summaries, interval
+from reports.summary import Summaries, interval
 from reports.tables import AUDITED, NOT_MEASURED, Chapter, Section
 from reports.texts import shown
 
@@ -36,21 +36,10 @@ def boards(summaries: Summaries, audited: dict) -> list[Chapter]:
     """
     chapters = []
     for setup, sections in summaries.items():
-        rows = _rows_by_label(sections)
+        rows = against_goal(sections)
         if rows and not setup.validation:
             chapters.append(_board(setup, rows, audited))
     return chapters
-
-
-def _rows_by_label(sections: Sections) -> dict[str, dict[str, Row]]:
-    """{label: {what is forgotten: row}} of the rows that were measured against retrain."""
-    rows: dict[str, dict[str, Row]] = {}
-    for forgotten, of_section in sections.items():
-        for row in of_section:
-            is_method = not lookup.is_reference(row.method)
-            if row.pairs and is_method:
-                rows.setdefault(row.label, {})[forgotten] = row
-    return rows
 
 
 def _board(setup, rows, audited):

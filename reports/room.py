@@ -1,4 +1,4 @@
-"""What fits into a figure of the largest size, and the sentence on what does not."""
+"""What fits into a figure that fits a printed page, and the sentence on what does not."""
 
 import math
 import statistics
@@ -7,31 +7,39 @@ from reports import lookup
 from reports.averages import labels_of, run_rows
 from reports.summary import Sections
 
-LARGEST = 20  # inches, of a figure's width and of its height: 3,000 pixels
+# Inches: the text of a page of a journal or of A4, and one of its two columns.
+PAGE_WIDTH, PAGE_HEIGHT = 7.0, 9.0
+COLUMN_WIDTH = 3.4
+FONT = 8  # points
 LETTER = 0.58  # of its size is a letter wide, on average
 NEAREST = "rows, the nearest to retrain"
 
 
-def room_for(size: float, margin: float) -> int:
-    """How many panels or rows of that size, inches, a figure has room for; at least one."""
-    return max(1, int((LARGEST - margin) / size))
+def rows_for(height: float, margin: float) -> int:
+    """How many panels or rows of that height a page has room for, inches; at least one."""
+    return max(1, int((PAGE_HEIGHT - margin) / height))
 
 
-def widest(texts: list[str], size: float, most: int) -> float:
-    """The width in inches of the longest of these texts, cut to so many letters, at a font size."""
+def columns_for(width: float, margin: float = 0) -> int:
+    """How many panels of that width a page has room for next to each other; at least one."""
+    return max(1, int((PAGE_WIDTH - margin) / width))
+
+
+def widest(texts: list[str], most: int) -> float:
+    """The width in inches of the longest of these texts, cut to so many letters."""
     letters = max(map(len, texts), default=1)
-    return min(letters, most) * LETTER * size / 72
+    return min(letters, most) * LETTER * FONT / 72
 
 
 def legend_columns(texts: list[str], width: float, most: int) -> int:
     """How many columns of these texts a legend has room for in that width, inches; 1 to `most`."""
-    column = 0.7 + widest(texts, 9, 40)  # a line with its mark, then the text
+    column = 0.5 + widest(texts, 40)  # a line with its mark, then the text
     return max(1, min(most, int(width / column)))
 
 
 def legend_height(texts: list[str], width: float, most: int) -> float:
     """The height of such a legend, inches."""
-    return 0.2 * math.ceil(len(texts) / legend_columns(texts, width, most))
+    return 0.17 * math.ceil(len(texts) / legend_columns(texts, width, most))
 
 
 def fitted(sections: Sections, most_rows: int, most_sections: int) -> tuple[Sections, str]:
@@ -84,4 +92,4 @@ def first_part(drawn: int, total: int) -> str:
 def drawn_only(*counts: str) -> str:
     """The sentence on what is drawn, of what `part` and `first_part` say; empty where it is all."""
     said = "; ".join(filter(None, counts))
-    return f"Drawn: {said} (the tables have all)" if said else ""
+    return f"Drawn: {said} (the tables have all)." if said else ""

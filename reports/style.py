@@ -1,7 +1,10 @@
-"""What all figures share: panels, titles, a legend, a look for each method, PNG and PDF bytes."""
+"""What all figures share: a size that fits a printed page, one style, a look for each method.
+
+Figures are at most as wide as the text of a page, 7 inches, with letters of 8 points. They have no
+title: what one shows is said by its caption, which a page or a paper sets below it.
+"""
 
 import io
-import textwrap
 from typing import NamedTuple
 
 import matplotlib
@@ -11,16 +14,38 @@ from matplotlib.ticker import LogLocator, NullFormatter
 
 from reports import lookup
 from reports.averages import run_rows
-from reports.room import LETTER, legend_columns
+from reports.room import FONT, legend_columns
 from reports.summary import Sections
 from reports.texts import shown
 
-DOTS_PER_INCH = 150
+DOTS_PER_INCH = 200  # of the images in a figure
 GRID = "#dddddd"
 # Colours that the colour-blind can tell apart: Okabe and Ito's, and one of Tol's.
 BLUE, ORANGE = "#0072B2", "#D55E00"
 COLOURS = (BLUE, ORANGE, "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#882255")
+# In grey, shapes and dashes tell apart what colours do not.
 MARKERS = "osD^vPX<>*"
+DASHES = ("-", (0, (4, 1)), (0, (1, 1)), (0, (5, 1, 1, 1)))
+
+matplotlib.rcParams.update(
+    {
+        "font.size": FONT,
+        "axes.titlesize": FONT,
+        "axes.titlelocation": "left",
+        "axes.titleweight": "bold",
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.linewidth": 0.6,
+        "axes.axisbelow": True,
+        "grid.color": GRID,
+        "grid.linewidth": 0.5,
+        "legend.fontsize": FONT,
+        "legend.frameon": False,
+        "lines.linewidth": 1.2,
+        "lines.markersize": 4,
+        "svg.hashsalt": "unlearning",  # the same figure is the same file
+    }
+)
 
 
 class Look(NamedTuple):
@@ -28,10 +53,12 @@ class Look(NamedTuple):
 
     colour: str
     marker: str
+    dashes: object = "-"  # of its line
 
 
-OF_GOAL, OF_ORIGINAL = Look("#000000", "*"), Look("#888888", "o")
-OF_SSD_FAMILY, OF_RIVAL = Look(BLUE, "o"), Look(ORANGE, "o")
+OF_GOAL, OF_ORIGINAL = Look("#000000", "*"), Look("#777777", "s")
+OF_SSD_FAMILY, OF_RIVAL = Look(BLUE, "o"), Look(ORANGE, "^")
+FAMILIES = "Circles: the SSD family. Triangles: other methods."
 
 
 def look_by_family(method: str) -> Look:
@@ -52,8 +79,11 @@ def looks_of(sections: Sections) -> dict[str, Look]:
             fixed[row.label] = look_by_family(row.method)
         elif row.label not in others:
             place = len(others)
-            colour, marker = COLOURS[place % len(COLOURS)], MARKERS[place % len(MARKERS)]
-            others[row.label] = Look(colour, marker)
+            others[row.label] = Look(
+                colour=COLOURS[place % len(COLOURS)],
+                marker=MARKERS[place % len(MARKERS)],
+                dashes=DASHES[place % len(DASHES)],
+            )
     return {**fixed, **others}
 
 
@@ -62,22 +92,14 @@ def looks_of(sections: Sections) -> dict[str, Look]:
 
 def panels(rows: int, columns: int, width: float, height: float, **options):
     """(figure, its axes [rows, columns]) of that size in inches."""
-    figure = Figure(figsize=(width, height), dpi=DOTS_PER_INCH, layout="constrained")
+    figure = Figure(figsize=(width, height), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False, **options)
-    for axis in axes.flat:
-        axis.spines[["top", "right"]].set_visible(False)
-        axis.tick_params(labelsize=9)
-        axis.set_axisbelow(True)
     return figure, axes
-
-
-def panel_title(axis, text: str):
-    axis.set_title(text, loc="left", fontsize=10, fontweight="bold")
 
 
 def forget_title(axis, forgotten: str, letters: int = 40, before: str = ""):
     """A panel's title: what is forgotten, in at most so many letters."""
-    panel_title(axis, f"{before}forget {shown(forgotten, letters)}")
+    axis.set_title(f"{before}forget {shown(forgotten, letters)}")
 
 
 def log_scale(axis):
@@ -94,33 +116,23 @@ def name_between_powers(axis, digits: tuple[int, ...]):
     """Name these multiples of the powers of ten on a logarithmic x axis."""
     axis.xaxis.set_minor_locator(LogLocator(subs=digits))
     axis.xaxis.set_minor_formatter("{x:g}")
-    axis.tick_params(which="minor", labelsize=9)
 
 
 # ---- around the panels ----
 
 
-def headline(figure: Figure, lines: list[str], size: float = 10):
-    """The figure's title, each line in as many parts as its width wants; empty lines are omitted.
+def set_caption(figure: Figure, sentences: list[str]):
+    """What is to stand below the figure; it is not drawn. Empty sentences are omitted.
 
     It is the last thing that a figure is given: it also makes sure that no text is mathematics.
     """
-    room = int(figure.get_figwidth() * 72 / (LETTER * size))
-    parts = []
-    for line in lines:
-        parts += _parted(line, room)
-    figure.suptitle("\n".join(parts), fontsize=size)
+    figure.set_label(" ".join(filter(None, sentences)))
     _take_texts_as_they_are(figure)
 
 
-def _parted(line, room):
-    """The line in as few parts as `room` letters allow, the longest as short as can be."""
-    parts = textwrap.wrap(line, room)
-    for width in range(1, room):
-        narrower = textwrap.wrap(line, width)
-        if len(narrower) == len(parts):
-            return narrower
-    return parts
+def caption_of(figure: Figure) -> str:
+    """What is to stand below the figure."""
+    return str(figure.get_label())
 
 
 def _take_texts_as_they_are(figure):
@@ -129,36 +141,43 @@ def _take_texts_as_they_are(figure):
         text.set_parse_math(False)
 
 
-def legend(figure: Figure, axes, order=(), columns: int = 1):
-    """One legend below the panels of all that they show, once each.
+def legend(
+    figure: Figure,
+    axes,
+    order=(),
+    columns: int = 1,
+    texts: dict | None = None,
+    place: str = "outside lower center",
+):
+    """One legend outside the panels of all that they show, once each.
 
     order: labels, of which those that are shown come in this order; without it all do. columns: at
-    most so many.
+    most so many. texts: {label: what the legend says of it}, where that is not the label.
     """
     handles = {}
     for axis in axes.flat:
         for handle in axis.get_legend_handles_labels()[0]:
             handles[handle.get_label()] = handle
     labels = [label for label in order if label in handles] or list(handles)
-    texts = [shown(label, 40) for label in labels]
+    words = [shown((texts or {}).get(label, label), 40) for label in labels]
     figure.legend(
         [handles[label] for label in labels],
-        texts,
-        loc="outside lower center",
-        ncols=legend_columns(texts, figure.get_figwidth(), columns),
-        fontsize=9,
-        frameon=False,
+        words,
+        loc=place,
+        handlelength=1.6,
+        columnspacing=1.0,
+        ncols=legend_columns(words, figure.get_figwidth(), columns),
     )
 
 
 def saved(figure: Figure, kind: str) -> bytes:
-    """The figure as a file of that kind: png or pdf."""
+    """The figure as a file of that kind: svg or pdf."""
     buffer = io.BytesIO()
-    metadata = {"CreationDate": None} if kind == "pdf" else None
+    undated = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
     with matplotlib.rc_context({"text.parse_math": False}):  # for labels made while drawing
         layout = figure.get_layout_engine()
         if layout is not None:
             layout.execute(figure)
             figure.set_layout_engine(None)  # or each kind would be laid out, and drawn, twice
-        figure.savefig(buffer, format=kind, dpi=DOTS_PER_INCH, metadata=metadata)
+        figure.savefig(buffer, format=kind, dpi=DOTS_PER_INCH, metadata=undated[kind])
     return buffer.getvalue()

@@ -9,16 +9,15 @@ from dataclasses import dataclass
 from matplotlib.figure import Figure
 
 from reports import lookup
-from reports.room import drawn_only, first_part, legend_height, room_for
+from reports.room import PAGE_WIDTH, drawn_only, first_part, legend_height, rows_for
 from reports.style import (
     COLOURS,
-    GRID,
+    DASHES,
     forget_title,
-    headline,
     legend,
     log_scale,
-    panel_title,
     panels,
+    set_caption,
 )
 from reports.summary import Row, Sections
 from reports.texts import shown
@@ -27,12 +26,12 @@ MOST_LAYERS = 60  # below a panel: the names of more would lie over each other
 MOST_KINDS = len(COLOURS)
 LEAST_PERCENT = 1e-3  # of the parameters, on a logarithmic axis
 
-DAMPENED = {"marker": "o", "markersize": 5, "linestyle": "none"}
+DAMPENED = {"marker": "o", "markersize": 4, "linestyle": "none"}
 ADAPTIVE = {
     "marker": "D",
-    "markersize": 8,
+    "markersize": 6,
     "markerfacecolor": "none",
-    "markeredgewidth": 1.6,
+    "markeredgewidth": 1.2,
     "linestyle": "none",
 }
 CEILING = {"color": "black", "linestyle": "--", "linewidth": 1}
@@ -65,47 +64,50 @@ def suitability(title: str, sections: Sections) -> Figure | None:
             recorded[forgotten] = kinds
     if not recorded:
         return None
-    drawn = dict(list(recorded.items())[: room_for(2.4, 3.6)])
-    colours = _colours(drawn)
+    drawn = dict(list(recorded.items())[: rows_for(1.9, 2)])
+    looks = _looks(drawn)
     layers = _layers(drawn)
-    width, entries = 9.5, [*colours, *MARKS]
-    height = 2.4 * len(drawn) + 1.7 + legend_height(entries, width, 3)
-    figure, axes = panels(len(drawn), 2, width, height, sharex="col", width_ratios=(1, 1.7))
+    entries = [*looks, *MARKS]
+    height = 1.9 * len(drawn) + 1.1 + legend_height(entries, PAGE_WIDTH, 3)
+    figure, axes = panels(len(drawn), 2, PAGE_WIDTH, height, sharex="col", width_ratios=(1, 1.7))
     for (left, right), (forgotten, kinds) in zip(axes, drawn.items(), strict=True):
         for kind in kinds:
-            _draw_selected(left, kind, colours[kind.label])
-            _draw_overlaps(right, kind, layers, colours[kind.label])
+            _draw_selected(left, kind, looks[kind.label])
+            _draw_overlaps(right, kind, layers, looks[kind.label])
         _draw_ceiling(left, kinds)
         forget_title(left, forgotten, 24)
-        left.set_ylabel("would be selected (%)", fontsize=9)
+        left.set_ylabel("would be selected (%)")
         left.set_yscale("log")
         left.set_ylim(LEAST_PERCENT, 100)
         left.yaxis.set_major_formatter("{x:g}")
-        right.set_ylabel("overlap", fontsize=9)
+        right.set_ylabel("overlap")
         right.set_ylim(0, 1.03)
         for axis in (left, right):
-            axis.grid(color=GRID)
+            axis.grid()
     axes[0, 0].set_xlim(*_range_of_alpha(drawn))
     log_scale(axes[0, 0])
-    axes[-1, 0].set_xlabel("alpha (a smaller one selects more)", fontsize=9)
-    panel_title(axes[0, 1], "layers, from input to output")
+    axes[-1, 0].set_xlabel("alpha (a smaller one selects more)")
+    axes[0, 1].set_title("layers, from input to output")
     _name_layers(axes[-1, 1], layers)
     _explain(axes[0, 0])
     legend(figure, axes, entries, columns=3)
     about = "Before anything changed (first network). Overlap: cosine of I_D and I_Df. "
     meaning = "High: what is forgotten and what is kept lie in the same parameters."
     not_drawn = drawn_only(first_part(len(drawn), len(recorded)))
-    headline(figure, [f"{title}.", about + meaning, not_drawn])
+    set_caption(figure, [f"{title}.", about + meaning, not_drawn])
     return figure
 
 
-def _colours(recorded):
-    """{label: colour} of the kinds of importances; the same colour in every panel."""
-    colours: dict[str, str] = {}
+def _looks(recorded):
+    """{label: the look of its line} of the kinds of importances; the same in every panel."""
+    labels: dict[str, None] = {}
     for kinds in recorded.values():
-        for kind in kinds:
-            colours.setdefault(kind.label, COLOURS[len(colours) % len(COLOURS)])
-    return colours
+        labels.update({kind.label: None for kind in kinds})
+    looks = {}
+    for place, label in enumerate(labels):
+        colour, dashes = COLOURS[place % len(COLOURS)], DASHES[place % len(DASHES)]
+        looks[label] = {"color": colour, "linestyle": dashes}
+    return looks
 
 
 def _range_of_alpha(recorded):
@@ -184,17 +186,17 @@ def _dampened(runs):
 # ---- how they are drawn ----
 
 
-def _draw_selected(axis, kind, colour):
+def _draw_selected(axis, kind, line):
     """The share over alpha; dots where a run has dampened, a diamond at Adaptive SSD's alpha."""
     shares = {float(alpha): share for alpha, share in kind.suitability["selected"].items()}
     shares |= kind.dampened
     alphas = [alpha for alpha in sorted(shares) if alpha > 0 and shares[alpha] > 0]
     percent = {alpha: 100 * shares[alpha] for alpha in alphas}
-    axis.plot(alphas, list(percent.values()), color=colour, linewidth=1.2, label=kind.label)
+    axis.plot(alphas, list(percent.values()), **line, label=kind.label)
     for alpha in kind.dampened:
         adaptive = kind.suitability.get("adaptive_alpha") == alpha
-        look = ADAPTIVE if adaptive else DAMPENED
-        axis.plot(alpha, percent[alpha], color=colour, **look, zorder=3)
+        mark = ADAPTIVE if adaptive else DAMPENED
+        axis.plot(alpha, percent[alpha], color=line["color"], **mark, zorder=3)
 
 
 def _draw_ceiling(axis, kinds):
@@ -203,13 +205,13 @@ def _draw_ceiling(axis, kinds):
         axis.axvline(ceiling, **CEILING)
 
 
-def _draw_overlaps(axis, kind, layers, colour):
+def _draw_overlaps(axis, kind, layers, line):
     """The overlap of each layer, and that over all parameters as a level line."""
     by_layer = kind.suitability["overlap_by_layer"]
     places = [layers.index(layer) for layer in by_layer]
-    axis.plot(places, list(by_layer.values()), color=colour, marker="o", markersize=3, linewidth=1)
+    axis.plot(places, list(by_layer.values()), **line, marker="o", markersize=2)
     if "overlap" in kind.suitability:
-        axis.axhline(kind.suitability["overlap"], color=colour, **OVER_ALL)
+        axis.axhline(kind.suitability["overlap"], color=line["color"], **OVER_ALL)
 
 
 def _explain(axis):
@@ -223,4 +225,4 @@ def _name_layers(axis, layers):
     step = max(1, math.ceil(len(layers) / MOST_LAYERS))
     places = range(0, len(layers), step)
     texts = [shown(layers[place], 30) for place in places]
-    axis.set_xticks(places, texts, rotation=90, fontsize=6 if len(places) > 30 else 8)
+    axis.set_xticks(places, texts, rotation=90, fontsize=6)

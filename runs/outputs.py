@@ -3,12 +3,14 @@
 NAME.outputs.safetensors next to NAME.json. For each part of PARTS: its logits [n, C] float32, its
 labels [n], and the positions [n] of its images in the training or test set. A part has at most
 2,000 images, the same for every network. A file has at most 4 x 2,000 x C numbers: 0.4 MB with 10
-classes, 3.3 MB with 100. -probes adds features: 0.5 MB for ResNet18Slim, 2 MB for ResNet18.
+classes, 3.3 MB with 100. The first images of the part `forget` are kept as pixels, for the report:
+0.04 MB or less. -probes adds features: 0.5 MB for ResNet18Slim, 2 MB for ResNet18.
 """
 
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 import metrics
@@ -21,6 +23,8 @@ from splits import Split
 # forget, retain: training images. same_classes: test images of the classes that D_f has.
 PARTS = ("forget", "retain", "test", "same_classes")
 MOST_IMAGES = 2000  # of a part
+MOST_PICTURES = 12  # of which the pixels are kept
+MOST_SIDE = 32  # pixels a side of these; larger images are made smaller
 MOST_WITH_FEATURES = 500  # of which -probes keeps the features
 
 
@@ -63,7 +67,18 @@ def of_network(logits: Logits, split: Split) -> dict[str, Tensor]:
         tensors[f"{name}_labels"] = images.labels.cpu()
         positions = torch.searchsorted(all_images.index, images.index)  # index ascends
         tensors[f"{name}_positions"] = positions.cpu()
+    tensors["forget_pixels"] = _pictures(samples(split)["forget"])
     return tensors
+
+
+def _pictures(images):
+    """The first images as pixels [n, 3, side, side] uint8."""
+    pixels = images.pixels[images.index[:MOST_PICTURES]].cpu()
+    if max(pixels.shape[2:]) > MOST_SIDE:
+        size = (MOST_SIDE, MOST_SIDE)
+        smaller = F.interpolate(pixels.float(), size, mode="bilinear", antialias=True)
+        pixels = smaller.round().clamp(0, 255).to(torch.uint8)
+    return pixels
 
 
 def features(model: nn.Module, split: Split) -> dict[str, Tensor]:

@@ -232,9 +232,18 @@ def score_logits(
     scores = metrics.score(
         logits, untrained, split, batch_size=batch_size, protocol=protocol, **options
     )
+    notes["forget_predictions"] = _predictions(metrics.forget_test_logits(logits, split), split)
     forget_logits = metrics.forget_logits(logits.train, split)
     notes["entropy_histogram"] = metrics.entropy_histogram(forget_logits)
     return scores
+
+
+def _predictions(logits, split):
+    """{class: how many images are taken for it}, the most frequent first. logits [N, C]."""
+    counts = logits.argmax(1).bincount(minlength=split.num_classes).tolist()
+    by_class = dict(zip(split.test.classes, counts, strict=True))
+    frequent = sorted(by_class, key=lambda name: -by_class[name])
+    return {name: by_class[name] for name in frequent if by_class[name]}
 
 
 # ---- what it leaves ----

@@ -304,6 +304,9 @@ class Record(Part):
     class_accuracy: dict[str, Percent | None] | None = Field(
         None, description="accuracy of each class on its test images, percent; null: no image"
     )
+    forget_predictions: dict[str, Count] | None = Field(
+        None, description="how many of the images on which D_f is measured go to each class"
+    )
     entropy_histogram: Annotated[list[CountOrZero], Field(min_length=BINS, max_length=BINS)] = (
         Field(description="D_f's images by their entropy, in 20 equal parts of 0 to ln C")
     )

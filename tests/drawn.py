@@ -2,19 +2,13 @@
 
 from matplotlib.text import Text
 
-from reports.style import DOTS_PER_INCH
-
-LARGEST = 3000  # pixels, of a figure's width and of its height
+PAGE = (7.0, 9.5)  # inches: the text of a printed page
 
 
-def size_of(figure):
-    """The larger one of a figure's width and height, in pixels."""
-    return max(figure.get_size_inches()) * DOTS_PER_INCH
-
-
-def headline_of(figure):
-    """The figure's title as one line."""
-    return " ".join(figure.get_suptitle().split())
+def fits_a_page(figure):
+    """Whether a figure can be printed with letters of the size that they have."""
+    width, height = figure.get_size_inches()
+    return width <= PAGE[0] and height <= PAGE[1]
 
 
 def texts_of(figure):

@@ -19,7 +19,7 @@ def test_tables_figures_and_page_are_written(tmp_path):
     assert "| ssd " in done.stdout
     assert "†" in done.stdout
     names = {path.suffix for path in (tmp_path / "results").glob("audit*")}
-    assert names == {".md", ".csv", ".png", ".pdf"}
+    assert names == {".md", ".csv", ".svg", ".pdf"}
     text = (tmp_path / "results" / "audit.md").read_text()
     assert "U-LiRA. Can many networks tell" in text
     assert page.read_text().count("<img") == 2

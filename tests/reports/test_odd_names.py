@@ -11,7 +11,7 @@ from handmade import record
 import report
 from reports import formats, tables
 from reports.figures import figures
-from reports.page import page
+from reports.page import page, views
 from reports.summary import summarise
 from runs import records
 
@@ -83,13 +83,13 @@ def test_markdown_headings(chapters):
 
 
 def test_the_page_shows_tags_as_text(chapters):
-    text = page(chapters, {})
+    text = page(views(chapters, {}))
     assert "<h3>Forgotten: &lt;b&gt;&amp;amp;&lt;/b&gt;</h3>" in text
     assert "<b>" not in text
 
 
 def test_a_byte_that_is_no_text_is_shown_as_its_number(chapters):
-    assert "Forgotten: \\udce9" in page(chapters, {})
+    assert "Forgotten: \\udce9" in page(views(chapters, {}))
 
 
 def test_latex_captions(chapters):

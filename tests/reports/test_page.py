@@ -7,7 +7,8 @@ from handmade import FEW_RECORDS, cells_of, markdown_of, record
 
 from common.errors import UserError
 from reports import tables
-from reports.page import check_page, page
+from reports.figures import Picture
+from reports.page import check_page, page, views
 from reports.summary import summarise
 
 
@@ -29,7 +30,7 @@ class Tags(html.parser.HTMLParser):
 
 
 def page_of(records, pictures=None):
-    return page(tables.chapters(summarise(records)), pictures or {})
+    return page(views(tables.chapters(summarise(records)), pictures or {}))
 
 
 def test_every_tag_is_closed():
@@ -49,14 +50,16 @@ def test_the_page_has_every_cell_of_the_tables():
 
 def test_figures_are_in_the_page_itself():
     chapters = tables.chapters(summarise(FEW_RECORDS))
-    pictures = {chapters[0].title: [b"one", b"two"], chapters[1].title: [b"three"]}
+    one, two, three = [Picture(name, f"{name}.", name.encode()) for name in ("one", "two", "three")]
+    pictures = {chapters[0].title: [one, two], chapters[1].title: [three]}
     text = page_of(FEW_RECORDS, pictures)
     assert Tags(text).pictures == [
-        "data:image/png;base64,b25l",
-        "data:image/png;base64,dHdv",
-        "data:image/png;base64,dGhyZWU=",
+        "data:image/svg+xml;base64,b25l",
+        "data:image/svg+xml;base64,dHdv",
+        "data:image/svg+xml;base64,dGhyZWU=",
     ]
     assert "http" not in text
+    assert "three. <span" in text
 
 
 def test_the_goal_and_the_verdicts_stand_out():
@@ -64,8 +67,8 @@ def test_the_goal_and_the_verdicts_stand_out():
     text = page_of([told, record("retrain", 0, 90, 0, 5)])
     assert '<tr class="goal"><td>retrain</td>' in text
     assert "<td>UNCHANGED</td></tr>" in text
-    assert '<table class="runs">' in text
-    assert "table.runs td:last-child { color" in text
+    assert '<table class="verdicts">' in text
+    assert "table.verdicts td:last-child { color" in text
 
 
 def test_the_command_is_in_the_page():

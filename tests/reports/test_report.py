@@ -29,11 +29,16 @@ def test_tables_figures_and_page_are_written(results, tmp_path):
     wanted = {"report.csv", "report.md", "report.tex"}
     for task in ("full_class", "random"):
         for name in ("entropy", "layers", "scores", "trade-off"):
-            for kind in ("pdf", "png"):
+            for kind in ("pdf", "svg"):
                 wanted.add(f"report-{task}-Net-Set-paper-{name}.{kind}")
-    wanted -= {f"report-random-Net-Set-paper-layers.{kind}" for kind in ("pdf", "png")}
+    wanted -= {f"report-random-Net-Set-paper-layers.{kind}" for kind in ("pdf", "svg")}
     assert {path.name for path in results.glob("report*")} == wanted
-    assert (results / "report.md").read_text().strip() in done.stdout
+    text = (results / "report.md").read_text()
+    tables_only, figures = text.split("\n## Figures\n")
+    assert tables_only.strip() in done.stdout
+    assert figures.count("![") == (results / "report.tex").read_text().count(".pdf}") == 7
+    for path in results.glob("*.svg"):
+        assert f"({path.name})" in figures
     assert (tmp_path / "page.html").read_text().count("<img") == 7
     with open(results / "report.csv") as file:
         assert len(list(csv.DictReader(file))) == 6

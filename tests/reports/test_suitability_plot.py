@@ -78,7 +78,7 @@ def test_the_interval_is_the_percentiles_of_resampled_pairs(monkeypatch):
 
 def test_it_can_be_drawn(runs):
     figure = picture(frame_of(runs))
-    assert style.saved(figure, "png")
+    assert style.saved(figure, "svg")
     titles = [axis.get_title(loc="left") for axis in figure.axes]
     assert titles == ["SSD, the digits", "SSD, the digits", "ASSD, the digits"]
 

@@ -103,3 +103,24 @@ def test_a_run_without_outputs_is_run_again_and_one_with_them_is_not(place, monk
     outputs.path_of(path).unlink()
     forget_full_class_main.main([*flags, "-outputs"])
     assert outputs.path_of(path).is_file()
+
+
+# ---- what the report shows ----
+
+
+def test_the_first_forgotten_images_are_kept_as_they_are():
+    logits, split = logits_and_split("full_class")
+    tensors = outputs.of_network(logits, split)
+    first = tensors["forget_positions"][: outputs.MOST_PICTURES]
+    expected = split.train.pixels[split.train.index[first]]
+    assert torch.equal(tensors["forget_pixels"], expected)
+
+
+def test_large_images_are_kept_small():
+    logits, split = logits_and_split("full_class")
+    pixels = split.train.pixels.repeat_interleave(9, 2).repeat_interleave(9, 3)
+    large = replace(split, forget=replace(split.forget, pixels=pixels))
+    kept = outputs.of_network(logits, large)["forget_pixels"]
+    assert kept.dtype == torch.uint8
+    assert kept.shape[2:] == (outputs.MOST_SIDE, outputs.MOST_SIDE)
+    assert abs(kept.float().mean() - pixels[split.forget.index[:12]].float().mean()) < 3

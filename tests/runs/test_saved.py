@@ -277,6 +277,10 @@ def test_a_record_says_each_classs_accuracy(place, tmp_path):
         share = right[test.labels == digit].double().mean().item()
         assert record["class_accuracy"][str(digit)] == pytest.approx(100 * share)
     assert record["class_accuracy"]["7"] == pytest.approx(record["scores"]["Df"])
+    predictions = record["forget_predictions"]
+    count = int((test.labels == 7).sum())
+    assert sum(predictions.values()) == count
+    assert predictions["7"] == pytest.approx(count * record["scores"]["Df"] / 100)
 
 
 def test_a_method_that_changes_nothing_is_said_to(place, tmp_path):

@@ -73,7 +73,7 @@ def test_no_test_image_is_looked_at_and_the_objective_is_the_distance_to_retrain
         assert trial.value == pytest.approx(distance_by_hand(records, chosen))
     assert values == found.best_trial.user_attrs["values"]
     assert found.best_value == min(trial.value for trial in found.trials)
-    assert len(list(tmp_path.glob("*.png"))) == 1
+    assert len(list(tmp_path.glob("*.svg"))) == 1
 
 
 def distance_by_hand(records, chosen):
