@@ -35,7 +35,7 @@ from learning.by_recipe import epochs_by_recipe
 from learning.protocol import PROTOCOLS
 from learning.recipes import FAST, recipe, with_epochs
 from metrics import accuracy, logits_of
-from runs import checkpoints, environment, flags, inputs
+from runs import checkpoints, environment, flags, inputs, published
 from runs.cache import Cache
 from runs.seeds import for_each_seed
 
@@ -113,6 +113,7 @@ def arguments(argv) -> argparse.Namespace:
         "-force", action="store_true", help="train again though the checkpoint is there"
     )
     args = parser.parse_args(argv)
+    args.weight_path = published.weight_path(args.weight_path)
     if args.weight_path and not args.out:
         raise UserError(
             "-weight_path continues from a trained network; name with -out where the new one is "

@@ -19,7 +19,7 @@ from learning import corruption, duplicates, numerics
 from learning.protocol import PROTOCOLS
 from learning.recipes import FAST, PUBLISHED
 from methods import ALIASES, METHODS
-from runs import checkpoints, wandb_mirror
+from runs import checkpoints, published, wandb_mirror
 from runs.tasks import Task
 
 
@@ -116,7 +116,8 @@ def forgetting(doc: str, task: Task) -> argparse.ArgumentParser:
     _add_seeds(flags)
     flags.add_argument(
         "-weight_path",
-        help="checkpoint; default checkpoints/{net}-{dataset}-seed{train_seed}.safetensors",
+        help="checkpoint, or published:NAME of published/INDEX.json; "
+        "default checkpoints/{net}-{dataset}-seed{train_seed}.safetensors",
     )
     flags.add_argument(
         "-b", type=int, default=task.batch_size, help="batch size (default %(default)s)"
@@ -218,7 +219,7 @@ def arguments(doc: str, task: Task, argv: list | None) -> argparse.Namespace:
     args.set = methods.settings(args.method, args.set)
     args.outputs = args.outputs or args.probes
     task.check(args)
-    args.weight_path = args.weight_path or _found_checkpoint(args)
+    args.weight_path = published.weight_path(args.weight_path) or _found_checkpoint(args)
     if args.save:
         _check_save(args)
     if args.b < 1:
