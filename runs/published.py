@@ -110,7 +110,7 @@ def _check(place, data, name, entry):
 # ---- the index, made ----
 
 
-def main(argv=None):
+def main(argv: list[str] | None = None) -> None:
     """Write published/INDEX.json anew. What it lists that lies elsewhere, it keeps."""
     index = json.loads(INDEX.read_text()) if INDEX.is_file() else {}
     folders = {"": FOLDER}
