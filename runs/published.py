@@ -115,8 +115,8 @@ def main(argv: list[str] | None = None) -> None:
     index = json.loads(INDEX.read_text()) if INDEX.is_file() else {}
     folders = {"": FOLDER}
     for text in sys.argv[1:] if argv is None else argv:
-        name, _, folder = text.partition("=")
-        folders[f"{name}/"] = Path(folder)
+        name, _, place = text.partition("=")
+        folders[f"{name}/"] = Path(place)
     for prefix, folder in folders.items():
         for path in progress(sorted(folder.rglob("*.safetensors")), f"hashing {folder}"):
             command = _command(path)

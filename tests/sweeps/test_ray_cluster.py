@@ -3,6 +3,7 @@
 import contextlib
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,10 +15,12 @@ from helpers import (
     DIGITS,
     ENVIRONMENT,
     GRID,
+    ROOT,
     assert_refused,
     call,
     copy_of,
     line_of,
+    only_record,
     records_of,
     started,
     wait_for,
@@ -117,6 +120,23 @@ def actors():
     done = subprocess.run(["ps", "-ww", "-eo", "pid=,args="], capture_output=True, text=True)
     lines = [line for line in done.stdout.splitlines() if re.search(r"ray::_Actor\.call", line)]
     return [int(line.split()[0]) for line in lines]
+
+
+def test_workers_find_what_stands_outside(nodes, tmp_path):
+    """A network and a method of the user's own files, which lie where the sweep was started."""
+    for name in ("network.py", "method.py"):
+        shutil.copy(ROOT / "examples" / "outside" / name, tmp_path)
+    outside = "-net network.py:small -dataset Digits"
+    lines = [
+        f"pretrain_model.py {outside} -epochs 1",
+        f"forget_full_class_main.py {outside} -forget_class 3 -method method.py:ascend -wandb disabled",
+    ]
+    sweep = started(tmp_path, "--ray", nodes[0].address, lines=lines, variables=TOKEN)
+    assert sweep.wait(200) == 0, (tmp_path / "sweep.log").read_text()
+    record = only_record(tmp_path / "results")
+    assert record["config"]["net"] == "network.py:small"
+    assert record["config"]["method"] == "method.py:ascend"
+    assert set(record["config"]["outside"]) == {"net", "method"}
 
 
 def test_a_wrong_address_is_one_line(tmp_path):
