@@ -127,9 +127,10 @@ def test_workers_find_what_stands_outside(nodes, tmp_path):
     for name in ("network.py", "method.py"):
         shutil.copy(ROOT / "examples" / "outside" / name, tmp_path)
     outside = "-net network.py:small -dataset Digits"
+    method = "-method method.py:ascend -wandb disabled"
     lines = [
         f"pretrain_model.py {outside} -epochs 1",
-        f"forget_full_class_main.py {outside} -forget_class 3 -method method.py:ascend -wandb disabled",
+        f"forget_full_class_main.py {outside} -forget_class 3 {method}",
     ]
     sweep = started(tmp_path, "--ray", nodes[0].address, lines=lines, variables=TOKEN)
     assert sweep.wait(200) == 0, (tmp_path / "sweep.log").read_text()
