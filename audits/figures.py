@@ -61,7 +61,7 @@ def overview(results: list[Result]) -> Figure | None:
         row_axes[0].set_yticks(range(len(results)), labels)
     pool = results[0].pool
     sentences = [
-        f"{_title(pool)}.",
+        f"{pool.heading}.",
         "Grey band: what held-out retrained networks get, the goal. Dashed: the originals.",
         f"Bar: the middle 95 % over random halves; {_sides(results)} networks a side.",
         FAMILIES,
@@ -101,7 +101,7 @@ def images(results: list[Result]) -> Figure | None:
     for axis in axes[-1]:
         axis.set_xlabel("share of images (%)")
     sentences = [
-        f"{_title(drawn[0].pool)}.",
+        f"{drawn[0].pool.heading}.",
         "U-LiRA's AUC of every forgotten image, ascending; the mean over random halves.",
         f"Grey: held-out retrains, the goal. Dashed: the originals. {_sides(drawn)} networks a "
         "side.",
@@ -124,10 +124,6 @@ def _draw_images(axis, result):
 def _look_of(result):
     record = next(iter(result.pool.candidates[result.label].values()))
     return look_by_family(record["config"]["method"])
-
-
-def _title(pool):
-    return f"{pool.setup.title.removesuffix(' (protocol paper)')}. {pool.heading}"
 
 
 def _sides(results):

@@ -23,7 +23,7 @@ COLOURS = "cividis"  # dark is low; as clear in grey and to the colour-blind
 # ---- every class, before and after ----
 
 
-def class_accuracies(title: str, sections: Sections, note: str = "") -> Figure | None:
+def class_accuracies(sections: Sections, note: str = "") -> Figure | None:
     """A panel for each forget set: the accuracy of every class (rows) for every method (columns).
 
     A collapse is a column that goes dark. None where no record holds any.
@@ -50,7 +50,7 @@ def class_accuracies(title: str, sections: Sections, note: str = "") -> Figure |
     bar.set_label("accuracy of the class on its test images (%)")
     about = "Every class before (baseline), after each method, and retrained. Dark is low: a "
     about += "collapse is a column whose other rows go dark too. ►: what is forgotten."
-    set_caption(figure, [f"{title}.", about, note, not_drawn])
+    set_caption(figure, [about, note, not_drawn])
     return figure
 
 
@@ -92,7 +92,7 @@ def _name_methods(axis, rows):
 # ---- what the forgotten class is taken for ----
 
 
-def confusion(title: str, sections: Sections, note: str = "") -> Figure | None:
+def confusion(sections: Sections, note: str = "") -> Figure | None:
     """A panel for each forget set: the share of its test images that go to each class.
 
     Rows are methods. None where no record holds any, and where no class is forgotten.
@@ -113,7 +113,7 @@ def confusion(title: str, sections: Sections, note: str = "") -> Figure | None:
     about = "What the test images of D_f are taken for, in percent; the nearer a row is to "
     about += "retrain's, the better. The first column is D_f's own class; the others come as often "
     about += "as retrain takes D_f for them."
-    set_caption(figure, [f"{title}.", about, note, not_drawn])
+    set_caption(figure, [about, note, not_drawn])
     return figure
 
 

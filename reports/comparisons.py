@@ -41,7 +41,7 @@ MEANINGS = {
 # ---- every score of every method ----
 
 
-def scores(title: str, sections: Sections, note: str = "") -> Figure:
+def scores(sections: Sections, note: str = "") -> Figure:
     """A row of panels for each forget set: scores and seconds, a dot for each method.
 
     retrain's value is a dashed line.
@@ -71,7 +71,6 @@ def scores(title: str, sections: Sections, note: str = "") -> Figure:
         if column == "seconds":
             log_scale(axis)
     sentences = [
-        f"{title}.",
         "Closest to retrain's dashed line is best. The seconds are on a logarithmic scale.",
         FAMILIES,
         "Mark: mean over seeds, a cross where a run collapsed, hollow where D_f is unchanged; "
@@ -114,7 +113,7 @@ def _draw_dot(axis, height, row, column):
 # ---- how sure a network is of D_f ----
 
 
-def entropy(title: str, sections: Sections, note: str = "") -> Figure | None:
+def entropy(sections: Sections, note: str = "") -> Figure | None:
     """A panel for each method and forget set: the entropy of the outputs on D_f.
 
     Next to it stand that of the original and that of retrain. None where no record holds any.
@@ -146,7 +145,7 @@ def entropy(title: str, sections: Sections, note: str = "") -> Figure | None:
         axis.set_ylabel(text, rotation=0, ha="right", va="center")
     legend(figure, axes, columns=3)
     about = "How sure the network is of D_f: share of the images in percent, over their entropy."
-    set_caption(figure, [f"{title}.", about, note, not_drawn])
+    set_caption(figure, [about, note, not_drawn])
     return figure
 
 
@@ -180,7 +179,7 @@ def _draw_histogram(axis, row, label, **look):
 # ---- where a network was dampened ----
 
 
-def layers(title: str, sections: Sections, note: str = "") -> Figure | None:
+def layers(sections: Sections, note: str = "") -> Figure | None:
     """A panel for each forget set: the share of every parameter tensor that was dampened.
 
     The tensors go from the input to the output. None where no record holds any.
@@ -208,7 +207,7 @@ def layers(title: str, sections: Sections, note: str = "") -> Figure | None:
     legend(figure, axes, looks, columns=4)
     every = f"Every {step}th tensor is named." if step > 1 else ""
     about = "Where SSD dampens (first seed): the share of each parameter tensor, in percent."
-    set_caption(figure, [f"{title}.", about, every, note, not_drawn])
+    set_caption(figure, [about, every, note, not_drawn])
     return figure
 
 

@@ -47,7 +47,7 @@ ACCURACIES = (  # column, its look, meaning
 # ---- over the share that is known ----
 
 
-def healing(title: str, sections: Sections) -> Figure:
+def healing(sections: Sections) -> Figure:
     """A row of panels for each corruption: what is healed, over the share of it that is known.
 
     The panels show healed, clean and attacked images, with a line for each method.
@@ -77,7 +77,7 @@ def healing(title: str, sections: Sections) -> Figure:
         part(len(drawn), len(corruptions), "corruptions"),
     )
     about = "What is healed, over the share of the corrupted images that is known."
-    set_caption(figure, [f"{title}.", about, "Bar: standard deviation over seeds.", not_drawn])
+    set_caption(figure, [about, "Bar: standard deviation over seeds.", not_drawn])
     return figure
 
 
@@ -127,7 +127,7 @@ def _in_words(corruption):
 # ---- over alpha ----
 
 
-def alphas(title: str, sections: Sections, curves: list[Curve]) -> Figure:
+def alphas(sections: Sections, curves: list[Curve]) -> Figure:
     """A row of panels for each curve: D_f, D_r and the share selected, over alpha.
 
     sections: all rows, of which retrain and the methods that choose alpha themselves are drawn too.
@@ -153,7 +153,7 @@ def alphas(title: str, sections: Sections, curves: list[Curve]) -> Figure:
     legend(figure, axes, columns=3)
     not_drawn = drawn_only(part(len(drawn), len(wanted), "panels, the first ones"))
     about = "Over alpha. Cross: collapsed; bar: standard deviation over seeds."
-    set_caption(figure, [f"{title}.", about, not_drawn])
+    set_caption(figure, [about, not_drawn])
     return figure
 
 

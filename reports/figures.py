@@ -65,7 +65,7 @@ def _image_grids(setup, sections, outputs):
         if not outputs or task.heals:
             break
         ran = [row for row in rows if row.runs]
-        figure = grid(setup.title, forgotten + task.share_of, ran, outputs)
+        figure = grid(forgotten + task.share_of, ran, outputs)
         if figure is not None:
             drawn[f"images-{file_word(forgotten)}"] = figure
     return drawn
@@ -112,29 +112,28 @@ def file_word(name):
 def figures(setup: Setup, sections: Sections) -> dict[str, Figure]:
     """{name: figure} of one setup, as far as its records hold what they show."""
     task = lookup.task(setup.task)
-    title = setup.title.removesuffix(" (protocol paper)")  # the default
     share_of = " of the images" if task.share_of else ""
     run_sections = {}
     for forgotten, rows in sections.items():
         run_sections[forgotten + share_of] = [row for row in rows if row.runs]
     if task.heals:
-        return {"healing": healing(title, run_sections)}
+        return {"healing": healing(run_sections)}
     curves = over_alphas(run_sections)
     others, note = _without_curves(run_sections, curves)
     drawn: dict[str, Figure | None] = {}
     if curves:
-        drawn["alpha"] = alphas(title, run_sections, curves)
-    drawn["suitability"] = suitability(title, run_sections)
+        drawn["alpha"] = alphas(run_sections, curves)
     if all(others.values()):
-        drawn["scores"] = scores(title, others, note)
-        drawn["trade-off"] = trade_off(title, others, note)
-        drawn["entropy"] = entropy(title, others, note)
-        drawn["layers"] = layers(title, others, note)
-        drawn["classes"] = class_accuracies(title, others, note)
-        if task.forgets_class:
-            drawn["confusion"] = confusion(title, others, note)
+        drawn["scores"] = scores(others, note)
+        drawn["trade-off"] = trade_off(others, note)
         if task.averaged and len(others) > 1:
-            drawn["overview"] = overview(title, others, note)
+            drawn["overview"] = overview(others, note)
+        drawn["classes"] = class_accuracies(others, note)
+        if task.forgets_class:
+            drawn["confusion"] = confusion(others, note)
+        drawn["entropy"] = entropy(others, note)
+        drawn["layers"] = layers(others, note)
+    drawn["suitability"] = suitability(run_sections)
     return {name: figure for name, figure in drawn.items() if figure}
 
 

@@ -30,7 +30,7 @@ class Seen:
     confidences: list[float]  # its probability, percent
 
 
-def grid(title: str, forgotten: str, rows: list[Row], files: dict[str, Path]) -> Figure | None:
+def grid(forgotten: str, rows: list[Row], files: dict[str, Path]) -> Figure | None:
     """A row for each image, a column for each network: retrain, the original, the nearest methods.
 
     files: {name of a file of outputs: its path}. None where no run has kept images.
@@ -55,7 +55,7 @@ def grid(title: str, forgotten: str, rows: list[Row], files: dict[str, Path]) ->
         axis.set_title(shown(network.label, 16).replace(" (", "\n("), loc="center")
     about = f"Forget {shown(forgotten)}: forgotten training images, and the class that each network"
     about += " takes them for, with its probability. Bold and ruled: still recognised."
-    set_caption(figure, [f"{title}.", about])
+    set_caption(figure, [about])
     return figure
 
 

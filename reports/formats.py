@@ -73,9 +73,9 @@ def _latex_table(frame, caption):
 def markdown_figures(pictures: Pictures) -> str:
     """The figures with their captions, as they lie next to a Markdown file; empty without any."""
     blocks = []
-    for of_chapter in pictures.values():
+    for chapter, of_chapter in pictures.items():
         for picture in of_chapter:
-            caption = texts.markdown(picture.caption)
+            caption = texts.markdown(f"{chapter}. {picture.caption}")
             blocks.append(f"![{picture.name}]({picture.name}.svg)\n\n{caption}")
     return "\n## Figures\n\n" + "\n\n".join(blocks) + "\n" if blocks else ""
 
@@ -83,9 +83,9 @@ def markdown_figures(pictures: Pictures) -> str:
 def latex_figures(pictures: Pictures) -> str:
     """The same as LaTeX figures (graphicx)."""
     blocks = ["% \\usepackage{graphicx}"]
-    for of_chapter in pictures.values():
+    for chapter, of_chapter in pictures.items():
         for picture in of_chapter:
-            caption = texts.latex(picture.caption)
+            caption = texts.latex(f"{chapter}. {picture.caption}")
             graphics = f"\\centering\\includegraphics{{{picture.name}.pdf}}"
             blocks.append(f"\\begin{{figure}}{graphics}\\caption{{{caption}}}\\end{{figure}}")
     return "\n\n".join(blocks) + "\n"

@@ -43,13 +43,13 @@ class Point:
     d_f_deviation: float | None = None
 
 
-def trade_off(title: str, sections: Sections, note: str = "") -> Figure:
+def trade_off(sections: Sections, note: str = "") -> Figure:
     """A panel for each forget set: D_f against D_r, a named point for each method."""
     sections, not_drawn = fitted(sections, MOST_POINTS, 2 * rows_for(PANEL_HEIGHT, 1))
     points = {}
     for forgotten, rows in sections.items():
         points[f"forget {forgotten}"] = [point_of(row) for row in rows]
-    return _targets(title, points, [note, not_drawn])
+    return _targets(points, [note, not_drawn])
 
 
 def point_of(row: Row) -> Point:
@@ -58,7 +58,7 @@ def point_of(row: Row) -> Point:
     return Point(row.label, row.method, d_r.mean, d_f.mean, d_r.over_seeds, d_f.over_seeds)
 
 
-def overview(title: str, sections: Sections, note: str = "") -> Figure | None:
+def overview(sections: Sections, note: str = "") -> Figure | None:
     """The trade-off in one panel: means over the forget sets, of the methods that all of them have.
 
     None where there is no such method.
@@ -77,13 +77,13 @@ def overview(title: str, sections: Sections, note: str = "") -> Figure | None:
     if len(names) > 36:
         names = f"{len(sections)} classes"
     not_drawn = drawn_only(part(len(labels), len(averages), NEAREST))
-    return _targets(title, {f"mean over {names}": points}, [note, not_drawn])
+    return _targets({f"mean over {names}": points}, [note, not_drawn])
 
 
 # ---- points around a target ----
 
 
-def _targets(title, points_of, notes):
+def _targets(points_of, notes):
     """A panel for each of {its title: points}; retrain's ringed star is the target.
 
     notes: the last sentences of the caption.
@@ -114,7 +114,7 @@ def _targets(title, points_of, notes):
     key_place = "outside right upper" if key_is_beside else "outside lower center"
     most_columns = 1 if key_is_beside else 4
     legend(figure, axes, names, columns=most_columns, texts=keys, place=key_place)
-    about = [f"{title}.", "The ringed star is retrain, the target.", FAMILIES]
+    about = ["The ringed star is retrain, the target.", FAMILIES]
     about.append("Numbers: the rank by distance to retrain; the key has the names.")
     if any(point.d_f_deviation for point in points):
         about.append("Bar: standard deviation over seeds.")

@@ -53,7 +53,7 @@ class Said:
     dampened: dict  # {alpha of a run: share of the parameters that it dampened}
 
 
-def suitability(title: str, sections: Sections) -> Figure | None:
+def suitability(sections: Sections) -> Figure | None:
     """For each forget set the share selected over alpha, and the overlap of every layer.
 
     A line for each kind of importances. None where no record holds any.
@@ -94,7 +94,7 @@ def suitability(title: str, sections: Sections) -> Figure | None:
     about = "Before anything changed (first network). Overlap: cosine of I_D and I_Df. "
     meaning = "High: what is forgotten and what is kept lie in the same parameters."
     not_drawn = drawn_only(first_part(len(drawn), len(recorded)))
-    set_caption(figure, [f"{title}.", about + meaning, not_drawn])
+    set_caption(figure, [about + meaning, not_drawn])
     return figure
 
 

@@ -36,7 +36,7 @@ def numbers_of(axis):
 
 
 def test_a_column_for_each_method_and_a_row_for_each_class(sections):
-    axis = class_accuracies("title", sections).axes[0]
+    axis = class_accuracies(sections).axes[0]
     table = numbers_of(axis)
     assert table[0] == [0, 90, 3]  # cat: retrain, baseline, ssd
     assert table[1] == [80, 70, 20]
@@ -46,7 +46,7 @@ def test_a_column_for_each_method_and_a_row_for_each_class(sections):
 
 
 def test_what_the_forgotten_class_is_taken_for(sections):
-    (axis,) = confusion("title", sections).axes
+    (axis,) = confusion(sections).axes
     names = [label.get_text() for label in axis.get_xticklabels()]
     assert names == ["cat", "owl", "dog"]  # its own, then as often as retrain's
     assert numbers_of(axis) == [[0, 60, 40], [90, 0, 10], [10, 0, 90]]
@@ -100,7 +100,7 @@ def kept_run(folder, method, logits, positions=(4, 7)):
 def grid_of(folder, runs):
     _, sections = only_setup(runs)
     files = {path.name: path for path in folder.glob("*.safetensors")}
-    return grid("title", "cat", sections["cat"], files)
+    return grid("cat", sections["cat"], files)
 
 
 def test_each_network_says_what_it_takes_an_image_for(tmp_path):

@@ -51,7 +51,7 @@ def test_overview_is_the_mean_over_classes_of_what_all_of_them_have():
             record("finetune", 0, 91 + bird, 30 * bird, 5, forget=name),
         ]
     _, sections = only_setup(runs)
-    (axis,) = overview("title", sections).axes
+    (axis,) = overview(sections).axes
     means = {"retrain": (91, 1), "ssd": (81, 5), "finetune": (92, 30)}
     assert points_of(axis) == {name: [list(point)] for name, point in means.items()}
     assert {text.get_text(): text.xy for text in axis.texts} == {
