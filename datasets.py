@@ -353,7 +353,26 @@ def _outside(reference, data, size, protocol):
     train, test = parts
     if (train.classes, train.fine_classes) != (test.classes, test.fine_classes):
         raise UserError(f"{reference}: the training set and the test set must have equal classes")
+    for part, images in (("training", train), ("test", test)):
+        if mistake := _mistake_in(images):
+            raise UserError(f"{reference}: in its {part} set {mistake}; docs/extending.md")
     return replace(train, name=reference), replace(test, name=reference)
+
+
+def _mistake_in(images):
+    """What a user's own set has that no set may have, in words; empty where it is sound."""
+    if not len(images):
+        return "there is no image"
+    if images.pixels.dtype != torch.uint8 or images.pixels.shape[1:2] != (3,):
+        form = f"{list(images.pixels.shape)} {images.pixels.dtype}"
+        return f"pixels are {form}, and not [N, 3, H, W] torch.uint8 from 0 to 255"
+    kinds = ((images.classes, images.labels), (images.fine_classes, images.fine_labels))
+    for names, labels in kinds:
+        if not all(isinstance(name, str) for name in names) or len(set(names)) < len(names):
+            return "the names of the classes are not texts, or not all different"
+        if int(labels.min()) < 0 or int(labels.max()) >= len(names):
+            return f"there are labels outside of 0 to {len(names) - 1}, its classes"
+    return ""
 
 
 @functools.cache

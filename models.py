@@ -1,5 +1,6 @@
 """The networks by name, and untrained ones of the same form."""
 
+import copy
 import difflib
 import functools
 import logging
@@ -146,10 +147,37 @@ def _outside(reference, num_classes):
         network = _of_library(*reference.split("/", 1), num_classes)
     if not isinstance(network, nn.Module):
         raise UserError(f"{reference} returned {type(network).__name__} and no torch.nn.Module")
+    if next(network.parameters(), None) is None:
+        raise UserError(f"{reference} returned a network without parameters")
     made: Any = network
     made.arguments = {"num_classes": num_classes}
     made.maker = functools.partial(_outside, reference)
     return network
+
+
+def check_on(model: nn.Module, images: Tensor, net: str, num_classes: int) -> None:
+    """UserError where a network from outside does not take such images, or gives no logits.
+
+    images: [N, 3, H, W] as the network is to see them.
+    """
+    if not references.is_outside(net):
+        return
+    try:
+        with torch.no_grad():
+            logits = copy.deepcopy(model).eval()(images)
+    except Exception as error:
+        raise UserError(
+            f"{net} does not take images of {images.shape[2]}x{images.shape[3]} pixels "
+            f"({type(error).__name__}: {error}); docs/extending.md says how to give it larger ones"
+        ) from error
+    wanted = (len(images), num_classes)
+    shape = tuple(getattr(logits, "shape", ()))
+    if shape != wanted or logits.dtype != torch.float32:
+        given = f"{list(shape)} {logits.dtype}" if shape else type(logits).__name__
+        raise UserError(
+            f"{net} must give logits [{wanted[0]}, {wanted[1]}] float32 for {wanted[0]} images; "
+            f"it gave {given}"
+        )
 
 
 def _of_library(library, name, num_classes):
@@ -163,7 +191,8 @@ def _of_library(library, name, num_classes):
     else:
         import torchvision.models
 
-        _check_name(library, name, torchvision.models.list_models())
+        classifiers = torchvision.models.list_models(module=torchvision.models)
+        _check_name(library, name, classifiers)
         network = torchvision.models.get_model(name, weights=None, num_classes=num_classes)
     size = _fixed_size(network)
     if size is not None:

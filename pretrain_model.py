@@ -32,6 +32,7 @@ from common.errors import UserError
 from common.files import check_writable, once, sha256
 from learning import corruption, numerics
 from learning.by_recipe import epochs_by_recipe
+from learning.images import batches
 from learning.protocol import PROTOCOLS
 from learning.recipes import FAST, recipe, with_epochs
 from metrics import accuracy, logits_of
@@ -217,6 +218,8 @@ def first_network(args, train):
     model = models.create(
         args.net, len(train.classes), args.vit_init, pytorch_init=pytorch_init
     ).to(inputs.device(args))
+    first_images, _, _ = next(iter(batches(train.take(torch.arange(2)), model, 2)))
+    models.check_on(model, first_images, args.net, len(train.classes))
     numerics.compute_in(model, args.numerics)
     return model
 

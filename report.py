@@ -85,7 +85,21 @@ def arguments(argv) -> argparse.Namespace:
         check_page(args.html)
     if args.leaderboard is not None:
         check_page(Path(args.leaderboard).with_suffix(".html"))
+    check_different(args)
     return args
+
+
+def check_different(args):
+    """UserError where two of the files to be written are one."""
+    folder = Path(args.results)
+    paths = [folder / "report.md", folder / "report.csv"]
+    if args.leaderboard is not None:
+        paths += [Path(args.leaderboard), Path(args.leaderboard).with_suffix(".html")]
+    paths += [Path(path) for path in (args.html, args.csv) if path is not None]
+    places = [path.resolve() for path in paths]
+    for place in places:
+        if places.count(place) > 1:
+            raise UserError(f"two tables or pages would go to {place}; name another file")
 
 
 def check_kind(flag, path, suffix):

@@ -200,7 +200,7 @@ def show(search: Search, study, goals: list[dict]) -> dict:
     path = search.out / f"{study.study_name}.svg"
     write_whole(path, style.saved(figure, "svg"))
     write_whole(path.with_suffix(".pdf"), style.saved(figure, "pdf"))
-    print(f"  plot: {path}, .pdf")
+    print(f"  plot: {path}, .pdf: {style.caption_of(figure)}")
     return values
 
 

@@ -201,6 +201,8 @@ def claimed(path, *, waits: bool = True):
 
 
 def file_name(text: str) -> str:
-    """The text as a part of a file's name."""
+    """The text as a part of a file's name; of a long one the start, and letters of its hash."""
     letters = [c if c.isalnum() or c in "._" else "_" for c in text]
-    return "".join(letters)[:60]
+    if len(letters) <= 60:
+        return "".join(letters)
+    return f"{''.join(letters)[:53]}-{sha256(text.encode(errors='backslashreplace'))[:6]}"

@@ -78,7 +78,7 @@ def called(reference: str, *arguments) -> Any:
         return function(*arguments)
     except UserError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise UserError(
             f"{reference} raised {type(error).__name__}: {error}; mend the function"
         ) from error
@@ -124,7 +124,7 @@ def _module_in_file(path, version) -> ModuleType:
         spec.loader.exec_module(module)
     except UserError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise UserError(
             f"{path} cannot be imported ({type(error).__name__}: {error}); mend it"
         ) from error
@@ -137,7 +137,7 @@ def _module_by_name(name, reference, folder) -> ModuleType:
     sys.path.append(folder)
     try:
         module = importlib.import_module(name)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise UserError(
             f"{reference}: {name} cannot be imported ({type(error).__name__}: {error}); {WAY_OUT}"
         ) from error

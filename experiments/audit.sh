@@ -17,7 +17,8 @@ RESULTS=${RESULTS:-results/audit-$SET}
 source MAIN_run_experiments.sh
 
 MANY=(baseline retrain ssd lfssd assd alfssd head_distill)
-SLOWER=(finetune bad_teacher amnesiac unsir potion jit scrub salun neggrad_plus l1_sparse)
+SLOWER=(finetune bad_teacher amnesiac unsir potion jit scrub salun neggrad_plus ascent npo
+  l1_sparse)
 SLOWEST=(fisher ntk)
 # Noise in some training images, which these are to forget. It needs no retrained network.
 POISON_METHODS=(baseline retrain finetune ssd lfssd assd alfssd potion)

@@ -187,6 +187,8 @@ def picture(frame: pd.DataFrame):
             axis.set_title(f"{family.upper()}, {DATA_SETS.get(data, data)}")
         row_axes[0].set_ylabel("D_r lost (points)")
     style.legend(figure, axes, columns=4)
+    about = "A point is a network and a class that it was to forget. Dashed: a collapse."
+    style.set_caption(figure, [about])
     return figure
 
 

@@ -6,6 +6,7 @@ has few; its rate rises and falls once, and its first epochs show small images.
 To train otherwise, change a row or add one. The flags of pretrain_model.py do so for one run.
 """
 
+import math
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -69,11 +70,19 @@ def _recipe_beside(net):
     if values is None:
         return _OURS
     try:
-        return Recipe(**{"milestones": (), "source": "ours", **values})
-    except TypeError as error:
+        made = Recipe(**{"milestones": (), "source": "ours", **values})
+        is_sound = made.epochs == int(made.epochs) > 0 < made.lr < math.inf
+        is_sound &= all(epoch == int(epoch) > 0 for epoch in made.milestones)
+    except (TypeError, ValueError) as error:
         raise UserError(
             f"{net}: RECIPE in its file must be a dict of epochs, lr and milestones ({error})"
         ) from error
+    if not is_sound:
+        raise UserError(
+            f"{net}: RECIPE in its file: epochs and milestones are whole numbers above 0, lr is a "
+            "number above 0"
+        )
+    return made
 
 
 # Of every recipe, as published.

@@ -33,6 +33,8 @@ NAMES = (
     "scrub",
     "salun",
     "neggrad_plus",
+    "ascent",
+    "npo",
     "l1_sparse",
     "head_distill",
 )

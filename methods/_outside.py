@@ -1,9 +1,13 @@
 """A method from outside: a user's own function, or the METHOD that stands in their file."""
 
+import functools
 import inspect
+from dataclasses import replace
+
+from torch import nn
 
 from common import references
-from common.errors import UserError
+from common.errors import UserError, is_out_of_memory
 from methods._method import Method
 
 # What a run gives to a method that asks for it by name (_method.py).
@@ -27,7 +31,34 @@ def from_outside(reference: str) -> Method:
     else:
         raise UserError(f"{reference} is {type(named).__name__} and no method; name its function")
     _check_signature(reference, method)
-    return method
+    return replace(method, unlearn=_guarded(reference, method.unlearn))
+
+
+def _guarded(reference, unlearn):
+    """The function, whose mistakes are told in one line. It has the same signature."""
+
+    @functools.wraps(unlearn)
+    def guarded(model, split, **settings):
+        form = [tuple(p.shape) for p in model.parameters()]
+        try:
+            result = unlearn(model, split, **settings)
+        except (UserError, MemoryError):
+            raise
+        except (Exception, SystemExit) as error:
+            if is_out_of_memory(error):
+                raise
+            raise UserError(
+                f"{reference} raised {type(error).__name__}: {error}; mend the function"
+            ) from error
+        is_network = isinstance(result, nn.Module)
+        if not is_network or [tuple(p.shape) for p in result.parameters()] != form:
+            raise UserError(
+                f"{reference} must return the unlearned network, of the form of the one it is "
+                f"given; it returned {type(result).__name__}"
+            )
+        return result.eval()
+
+    return guarded
 
 
 def _check_signature(reference, method):
@@ -36,6 +67,11 @@ def _check_signature(reference, method):
         raise UserError(
             f"{reference} takes ({', '.join(method.parameters)}); a method takes (model, split, *, "
             "its hyper-parameters): docs/extending.md"
+        )
+    if method.takes("full_importance") and not method.takes("measure"):
+        raise UserError(
+            f"{reference} asks for full_importance and says not of which kind; give it "
+            'measure: str = "fisher", or another measure of ssd.importance'
         )
     for parameter in others:
         has_default = parameter.default is not inspect.Parameter.empty

@@ -35,7 +35,7 @@ def class_accuracies(sections: Sections, note: str = "") -> Figure | None:
             recorded[forgotten] = with_classes
     if not recorded:
         return None
-    classes = len(_accuracies(next(iter(recorded.values()))[0]))
+    classes = max(len(_classes(rows)) for rows in recorded.values())
     height = max(0.045 * classes, min(classes, MOST_NAMES) * 0.14) + 1.4
     drawn, not_drawn = fitted(recorded, MOST_METHODS, 2 * rows_for(height, 0.4))
     columns = min(2, len(drawn))
@@ -49,7 +49,9 @@ def class_accuracies(sections: Sections, note: str = "") -> Figure | None:
     bar = figure.colorbar(image, ax=axes, location="bottom", shrink=0.5, aspect=30, pad=0.02)
     bar.set_label("accuracy of the class on its test images (%)")
     about = "Every class before (baseline), after each method, and retrained. Dark is low: a "
-    about += "collapse is a column whose other rows go dark too. ►: what is forgotten."
+    about += "collapse is a column whose other rows go dark too."
+    if any(forgotten in _classes(rows) for forgotten, rows in drawn.items()):
+        about += " An arrow marks what is forgotten."
     set_caption(figure, [about, note, not_drawn])
     return figure
 
@@ -63,10 +65,17 @@ def _accuracies(row: Row) -> dict[str, float]:
     return {name: statistics.fmean(percents) for name, percents in values.items()}
 
 
+def _classes(rows):
+    """The names of the classes of which the rows hold the accuracy."""
+    names: dict[str, None] = {}
+    for row in rows:
+        names.update(dict.fromkeys(_accuracies(row)))
+    return list(names)
+
+
 def _draw_accuracies(axis, rows, forgotten):
-    by_method = [_accuracies(row) for row in rows]
-    names = list(by_method[0])
-    table = pd.DataFrame(by_method).T  # [classes, methods]
+    names = _classes(rows)
+    table = pd.DataFrame([_accuracies(row) for row in rows], columns=names).T  # [classes, methods]
     image = axis.imshow(table.to_numpy(), aspect="auto", vmin=0, vmax=100, cmap=COLOURS)
     _name_methods(axis, rows)
     if len(names) <= MOST_NAMES:
@@ -110,9 +119,9 @@ def confusion(sections: Sections, note: str = "") -> Figure | None:
     for axis, (forgotten, rows) in zip(axes[:, 0], drawn.items(), strict=True):
         _draw_confusion(axis, rows, forgotten)
         forget_title(axis, forgotten)
-    about = "What the test images of D_f are taken for, in percent; the nearer a row is to "
-    about += "retrain's, the better. The first column is D_f's own class; the others come as often "
-    about += "as retrain takes D_f for them."
+    about = "What each network takes the test images of D_f for, in percent. A row close to "
+    about += "retrain's is good. Of the classes, D_f's own comes first, if D_f is a class; then "
+    about += "come those that retrain answers most often."
     set_caption(figure, [about, note, not_drawn])
     return figure
 
@@ -135,10 +144,10 @@ def _draw_confusion(axis, rows, forgotten):
     axis.set_yticks(range(len(rows)), [shown(row.label, 34) for row in rows])
     axis.tick_params(length=0)
     axis.spines[:].set_visible(False)
-    for height, cells in enumerate(table.to_numpy()):
+    for line, cells in enumerate(table.to_numpy()):
         for place, percent in enumerate(cells):
             colour = "white" if percent < DARK_BELOW else "black"
-            axis.text(place, height, f"{percent:.0f}", color=colour, ha="center", va="center")
+            axis.text(place, line, f"{percent:.0f}", color=colour, ha="center", va="center")
 
 
 def _confusion_table(rows, forgotten):
@@ -150,6 +159,8 @@ def _confusion_table(rows, forgotten):
     shares = pd.DataFrame([_taken_for(row) for row in rows]).fillna(0)
     are_goals = [lookup.method(row.method).is_goal for row in rows]
     leading = shares[are_goals] if any(are_goals) else shares
+    if forgotten in _classes(rows) and forgotten not in shares:
+        shares[forgotten] = leading[forgotten] = 0.0
     by_frequency = leading.mean().sort_values(ascending=False, kind="stable").index
     order = sorted(by_frequency, key=lambda name: name != forgotten)
     table = shares[order[:MOST_TAKEN]]

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from matplotlib.ticker import MaxNLocator
 
 from reports import lookup
-from reports.averages import run_rows
+from reports.room import fitted
 from reports.scatter import Point, lowest_shown, point_of
 from reports.summary import Row
 from reports.texts import shown
@@ -36,13 +36,16 @@ class Plot:
     x_ticks: list[tuple[float, str]]
     y_ticks: list[tuple[float, str]]
     off_scale: bool  # whether a dot lies on the left edge, since its D_r is lower
+    not_drawn: str  # the sentence on what is omitted; empty where nothing is
 
 
 def plot(rows: list[Row]) -> Plot | None:
     """The plot of the rows of one forget set; None where there are none with runs."""
-    drawn = run_rows({"": rows})[:MOST_DOTS]
-    if not drawn:
+    ran = [row for row in rows if row.runs]
+    if not ran:
         return None
+    drawn, not_drawn = fitted({"": ran}, MOST_DOTS, 1)
+    drawn = drawn[""]
     points = [point_of(row) for row in drawn]
     lowest = lowest_shown(points)
     x_ends = lowest - 2, max(point.d_r for point in points) + 2
@@ -53,7 +56,7 @@ def plot(rows: list[Row]) -> Plot | None:
         x = _scaled(d_r, x_ends, LEFT, WIDTH - RIGHT)
         y = _scaled(point.d_f, y_ends, HEIGHT - BOTTOM, TOP)
         about, command = _about(row, point), row.runs[0].get("command", "")
-        dots.append(Dot(shown(row.label), _kind(row.method), x, y, about, shown(command, 400)))
+        dots.append(Dot(shown(row.label), _kind(row.method), x, y, about, shown(command, 2000)))
     # The last ones lie on top. Below them the target's ring is still seen.
     dots.sort(key=lambda dot: ("original", "goal", "rival", "ssd").index(dot.kind))
     return Plot(
@@ -61,6 +64,7 @@ def plot(rows: list[Row]) -> Plot | None:
         _ticks(x_ends, LEFT, WIDTH - RIGHT),
         _ticks(y_ends, HEIGHT - BOTTOM, TOP),
         any(point.d_r < lowest for point in points),
+        not_drawn,
     )
 
 

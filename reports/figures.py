@@ -1,7 +1,8 @@
 """The figures of a report: which there are, and how their files are called.
 
 comparisons.py draws the methods next to each other, scatter.py D_f against D_r, curves.py what was
-varied, suitability.py what the importances said beforehand.
+varied, classes.py every class, forgotten_images.py what was forgotten, suitability.py what the
+importances said beforehand.
 """
 
 import re
@@ -60,10 +61,10 @@ def drawings(summaries: Summaries, outputs: dict[str, Path]) -> Iterator[Drawing
 def _image_grids(setup, sections, outputs):
     """{name: figure} of the forgotten images of each forget set of which some are kept."""
     task = lookup.task(setup.task)
+    if task.heals or not outputs:
+        return {}
     drawn = {}
     for forgotten, rows in sections.items():
-        if not outputs or task.heals:
-            break
         ran = [row for row in rows if row.runs]
         figure = grid(forgotten + task.share_of, ran, outputs)
         if figure is not None:

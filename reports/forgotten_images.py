@@ -6,9 +6,7 @@ It needs what -outputs keeps next to a record: logits and the first images of D_
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from matplotlib.figure import Figure
-from torch import Tensor
 
 from reports import lookup
 from reports.room import PAGE_WIDTH, nearest, rows_for
@@ -45,7 +43,7 @@ def grid(forgotten: str, rows: list[Row], files: dict[str, Path]) -> Figure | No
     count = min(len(pixels), rows_for(ROW_HEIGHT, 0.7))
     networks = [_seen(label, kept[label][1], classes) for label in kept]
     figure, axes = panels(count, 1 + len(networks), PAGE_WIDTH, ROW_HEIGHT * count + 0.5)
-    for row_axes, number in zip(axes, range(count), strict=True):
+    for number, row_axes in enumerate(axes):
         row_axes[0].imshow(pixels[number].permute(1, 2, 0).numpy())
         for axis in row_axes:
             axis.axis("off")
@@ -54,26 +52,30 @@ def grid(forgotten: str, rows: list[Row], files: dict[str, Path]) -> Figure | No
     for axis, network in zip(axes[0][1:], networks, strict=True):
         axis.set_title(shown(network.label, 16).replace(" (", "\n("), loc="center")
     about = f"Forget {shown(forgotten)}: forgotten training images, and the class that each network"
-    about += " takes them for, with its probability. Bold and ruled: still recognised."
+    about += " takes them for, with its probability. Bold and underlined: still recognised."
     set_caption(figure, [about])
     return figure
 
 
 def _kept(rows, files):
-    """{label: (record, its outputs)} of a run of each row, all of the same images."""
+    """{label: (record, its outputs)} of a run of each row.
+
+    All are of the same images, and of networks that came from the same trained one.
+    """
     wanted = nearest({"": rows}, len(rows))
     by_label = {row.label: row for row in rows}
     kept: dict[str, tuple] = {}
-    positions: Tensor | None = None
+    same: tuple | None = None
     for label in wanted:
         if len(kept) == MOST_NETWORKS:
             break
         pair = _first_with_images(by_label[label].runs, files)
         if pair is None:
             continue
-        if positions is None:
-            positions = pair[1]["forget_positions"]
-        if torch.equal(pair[1]["forget_positions"], positions):
+        record, tensors = pair
+        of_pair = (record["weights_hash"], tensors["forget_positions"].tolist())
+        same = same or of_pair
+        if of_pair == same:
             kept[label] = pair
     has_method = any(not lookup.is_reference(by_label[label].method) for label in kept)
     return kept if has_method else {}
@@ -85,7 +87,9 @@ def _first_with_images(runs, files):
         about = run.get("outputs") or {}
         path = files.get(about.get("file", ""))
         tensors = outputs.read(path, about["checksum"]) if path else None
-        if tensors and "forget_pixels" in tensors and run.get("class_accuracy"):
+        if tensors is None or "forget_pixels" not in tensors:
+            continue
+        if len(run.get("class_accuracy") or {}) == tensors["forget_logits"].shape[1]:
             return run, tensors
     return None
 

@@ -12,7 +12,7 @@ from reports.averages import against_goal
 from reports.frame import SCORES
 from reports.provenance import made_by
 from reports.summary import Summaries, interval
-from reports.tables import AUDITED, NOT_MEASURED, Chapter, Section
+from reports.tables import AUDITED, NOT_MEASURED, Chapter, Section, verdict_of_rows
 from reports.texts import shown
 
 LEGEND = {
@@ -82,7 +82,7 @@ def _cells(setup, label, by_set, audited):
         runs += row.runs
     hashes = dict.fromkeys(run.get("forget_hash", "not recorded")[:8] for run in runs)
     cells["n"] = f"{len(runs)} on {len(hashes)}"
-    cells["verdict"] = _verdict(rows)
+    cells["verdict"] = verdict_of_rows(rows)
     cells["forget sets"] = " ".join(hashes)
     return cells
 
@@ -90,14 +90,3 @@ def _cells(setup, label, by_set, audited):
 def _with_interval(values):
     mean, low, high = interval(values)
     return f"{mean:.2f}" if low is None else f"{mean:.2f} [{low:.2f}, {high:.2f}]"
-
-
-def _verdict(rows):
-    collapsed = sum(row.collapsed for row in rows)
-    unchanged = sum(row.unchanged for row in rows)
-    words = []
-    if collapsed:
-        words.append(f"COLLAPSED {collapsed}")
-    if unchanged:
-        words.append(f"UNCHANGED {unchanged}")
-    return ", ".join(words)

@@ -2,27 +2,25 @@
 
 // ---- tables: a click on a column's head sorts by it ----
 
-function numberIn(text) {
-  const match = text.replace(/,/g, "").match(/[-+]?\d+(\.\d+)?(e[-+]?\d+)?/);
+function numberIn(text) {  // the number with which a cell begins; null for a cell of words
+  const match = text.match(/^[-+]?\d+(\.\d+)?(e[-+]?\d+)?/);
   return match ? Number(match[0]) : null;
 }
 
-function compare(a, b) {
+// What has no number comes last, in either order. sign: 1 to ascend, -1 to descend.
+function compare(a, b, sign) {
   const first = numberIn(a), second = numberIn(b);
-  if (first !== null && second !== null) return first - second;
-  if (first !== null) return -1;  // what has no number comes last
+  if (first !== null && second !== null) return sign * (first - second);
+  if (first !== null) return -1;
   if (second !== null) return 1;
-  return a.localeCompare(b);
+  return sign * a.localeCompare(b);
 }
 
 function sortBy(table, column, descending) {
   const body = table.tBodies[0];
+  const sign = descending ? -1 : 1;
   const textOf = (row) => row.cells[column].textContent.trim();
-  const isName = column === 0;
-  const rows = [...body.rows].sort((a, b) => {
-    const order = isName ? textOf(a).localeCompare(textOf(b)) : compare(textOf(a), textOf(b));
-    return descending ? -order : order;
-  });
+  const rows = [...body.rows].sort((a, b) => compare(textOf(a), textOf(b), sign));
   body.append(...rows);
   for (const head of table.tHead.rows[0].cells) head.removeAttribute("aria-sort");
   const direction = descending ? "descending" : "ascending";
@@ -77,30 +75,29 @@ tools.append(search, theme);
 
 // ---- one forgotten class at a time ----
 
-for (const chapter of document.querySelectorAll(".chapter")) {
-  const sections = [...chapter.querySelectorAll(".forgotten")];
-  const place = chapter.querySelector(".switch");
-  if (sections.length < 2) continue;
-  const choose = (name) => {
-    for (const section of sections) section.hidden = name !== "all" && section.dataset.name !== name;
+for (const place of document.querySelectorAll(".switch")) {
+  const sections = [...place.parentElement.querySelectorAll(".part")];
+  const choose = (chosen) => {  // a section; null: all of them
+    for (const section of sections) section.hidden = chosen !== null && section !== chosen;
     for (const button of place.children) {
-      button.setAttribute("aria-pressed", String(button.dataset.name === name));
+      button.setAttribute("aria-pressed", String(button.section === chosen));
     }
   };
-  for (const name of [...sections.map((section) => section.dataset.name), "all"]) {
+  for (const section of [...sections, null]) {
     const button = document.createElement("button");
-    button.dataset.name = name;
-    button.textContent = name.split(";")[0];
-    button.onclick = () => choose(name);
+    button.section = section;
+    // Of "Averaged over the 3 forgotten classes; ± is over ..." the first part.
+    button.textContent = section ? section.querySelector("h3").textContent.split("; ± ")[0] : "all";
+    button.onclick = () => choose(section);
     place.append(button);
   }
-  choose(sections[0].dataset.name);
+  choose(sections[0]);
 }
 
 // ---- dots name themselves; a click keeps the text, to copy the command ----
 
 const tip = document.getElementById("tip");
-let kept = null;
+let isKept = false;  // by a click
 
 function line(tag, text) {
   const element = document.createElement(tag);
@@ -113,7 +110,7 @@ function middle(dot) {
   return [box.left + box.width / 2, box.top + box.height / 2];
 }
 
-function below(dot) {  // the methods whose dots this one hides
+function inSamePlace(dot) {  // the methods whose dots lie where this one does
   const [x, y] = middle(dot);
   const names = [];
   for (const other of dot.parentElement.querySelectorAll(".dot")) {
@@ -125,8 +122,8 @@ function below(dot) {  // the methods whose dots this one hides
 
 function showTip(dot) {
   tip.replaceChildren(line("strong", dot.dataset.method), line("span", dot.dataset.about));
-  const hidden = below(dot);
-  if (hidden.length) tip.append(line("span", `in the same place: ${hidden.join(", ")}`));
+  const others = inSamePlace(dot);
+  if (others.length) tip.append(line("span", `in the same place: ${others.join(", ")}`));
   if (dot.dataset.command) tip.append(line("code", dot.dataset.command));
   tip.hidden = false;
   const box = dot.getBoundingClientRect();
@@ -136,20 +133,21 @@ function showTip(dot) {
 }
 
 function hideTip() {
-  kept = null;
+  isKept = false;
   tip.hidden = true;
 }
 
 for (const dot of document.querySelectorAll(".dot")) {
+  dot.setAttribute("aria-label", dot.querySelector("title").textContent);
   dot.querySelector("title").remove();  // it would be shown as well
-  dot.onmouseenter = () => { if (!kept) showTip(dot); };
-  dot.onmouseleave = () => { if (!kept) hideTip(); };
-  dot.onfocus = () => showTip(dot);
-  dot.onblur = () => { if (!kept) hideTip(); };
-  dot.onclick = () => { kept = dot; showTip(dot); };
+  dot.onmouseenter = () => { if (!isKept) showTip(dot); };
+  dot.onmouseleave = () => { if (!isKept) hideTip(); };
+  dot.onfocus = () => { isKept = false; showTip(dot); };
+  dot.onblur = () => { if (!isKept) hideTip(); };
+  dot.onclick = () => { isKept = true; showTip(dot); };
 }
 document.addEventListener("keydown", (event) => { if (event.key === "Escape") hideTip(); });
 document.addEventListener("click", (event) => {
   const isOutside = !event.target.closest(".dot, #tip");
-  if (kept && isOutside) hideTip();
+  if (isKept && isOutside) hideTip();
 });

@@ -14,8 +14,9 @@ from markupsafe import Markup
 from common.errors import UserError
 from common.files import check_writable
 from methods import GOAL
-from reports.answer import Answer, answer
-from reports.dots import HEIGHT, WIDTH, Plot, plot
+from reports import dots, lookup
+from reports.answer import WITHIN, Answer, answer
+from reports.dots import Plot, plot
 from reports.figures import Picture, Pictures
 from reports.legend import LEGEND
 from reports.summary import Summaries
@@ -32,7 +33,7 @@ class View:
     chapter: Chapter
     pictures: list[Picture] = field(default_factory=list)
     answer: Answer | None = None
-    plots: dict[str, Plot] = field(default_factory=dict)  # {heading of a section: its plot}
+    plots: list[Plot | None] = field(default_factory=list)  # of its first sections
 
 
 def views(
@@ -40,28 +41,22 @@ def views(
 ) -> list[View]:
     """A view of each chapter.
 
-    summaries: those of the first chapters, in their order, which then get an answer and plots.
+    summaries: where they are given, the chapters of their setups have an answer and plots.
     """
-    answers, plots = _of_summaries(summaries or {})
+    setups = {setup.title: setup for setup in summaries or {}}
     made = []
-    for number, chapter in enumerate(chapters):
+    for chapter in chapters:
         of_chapter = pictures.get(chapter.title, [])
-        if number < len(answers):
-            headings = [section.heading for section in chapter.sections]
-            by_heading = dict(zip(headings, plots[number], strict=False))
-            made.append(View(chapter, of_chapter, answers[number], by_heading))
-        else:
+        setup = setups.get(chapter.title)
+        if summaries is None or setup is None:
             made.append(View(chapter, of_chapter))
+            continue
+        sections = summaries[setup]
+        plots: list[Plot | None] = []
+        if not lookup.task(setup.task).heals:  # D_f is then no accuracy on what is forgotten
+            plots = [plot(rows) for rows in sections.values()]
+        made.append(View(chapter, of_chapter, answer(setup, sections), plots))
     return made
-
-
-def _of_summaries(summaries):
-    """(the answer of each setup, the plots of each setup: one for each forget set)."""
-    answers, plots = [], []
-    for setup, sections in summaries.items():
-        answers.append(answer(setup, sections))
-        plots.append([plot(rows) for rows in sections.values()])
-    return answers, plots
 
 
 def page(views: list[View], legend: dict[str, str] = LEGEND) -> str:
@@ -76,8 +71,8 @@ def page(views: list[View], legend: dict[str, str] = LEGEND) -> str:
         views=views,
         legend=legend,
         goal=GOAL,
-        width=WIDTH,
-        height=HEIGHT,
+        within=WITHIN,
+        area=dots,
         style=Markup((FOLDER / "page.css").read_text()),
         script=Markup((FOLDER / "page.js").read_text()),
     )

@@ -1,6 +1,7 @@
 """Figures of D_f against D_r: the methods around retrain, the trials of a search around it."""
 
 import math
+import statistics
 from dataclasses import dataclass, replace
 from itertools import chain
 
@@ -89,7 +90,7 @@ def _targets(points_of, notes):
     notes: the last sentences of the caption.
     """
     points = list(chain.from_iterable(points_of.values()))
-    names = _names(points)
+    names = _names(points_of.values())
     keys = _keys(names)
     columns = min(2, len(points_of))
     rows = math.ceil(len(points_of) / columns)
@@ -115,8 +116,8 @@ def _targets(points_of, notes):
     most_columns = 1 if key_is_beside else 4
     legend(figure, axes, names, columns=most_columns, texts=keys, place=key_place)
     about = ["The ringed star is retrain, the target.", FAMILIES]
-    about.append("Numbers: the rank by distance to retrain; the key has the names.")
-    if any(point.d_f_deviation for point in points):
+    about.append("Numbers: the rank by distance to retrain in this plane; the key has the names.")
+    if any(point.d_r_deviation or point.d_f_deviation for point in points):
         about.append("Bar: standard deviation over seeds.")
     if any(point.d_r < lowest for point in points):
         about.append("On the left edge: off the scale, with its D_r in brackets.")
@@ -124,21 +125,24 @@ def _targets(points_of, notes):
     return figure
 
 
-def _names(points):
+def _names(panels):
     """{label: what is written next to its point}, retrain and the baseline first.
 
-    These have their names there, the others their rank by distance to retrain in the plane.
+    These have their names there. The others have their rank by the distance to their panel's
+    retrain, in the plane of D_r and D_f; of several panels the mean counts. panels: the points of
+    each.
     """
-    goal = [point for point in points if lookup.method(point.method).is_goal]
     distances: dict[str, list[float]] = {}
     names = {}
-    for point in points:
-        if lookup.is_reference(point.method):
-            names[point.label] = point.label
-        else:
-            away = min((_away(point, target) for target in goal), default=math.inf)
-            distances.setdefault(point.label, []).append(away)
-    ranked = sorted(distances, key=lambda label: sum(distances[label]) / len(distances[label]))
+    for points in panels:
+        goals = [point for point in points if lookup.method(point.method).is_goal]
+        for point in points:
+            if lookup.is_reference(point.method):
+                names[point.label] = point.label
+            else:
+                away = min((_away(point, goal) for goal in goals), default=math.inf)
+                distances.setdefault(point.label, []).append(away)
+    ranked = sorted(distances, key=lambda label: statistics.fmean(distances[label]))
     for rank, label in enumerate(ranked, start=1):
         names[label] = str(rank)
     return names

@@ -1,4 +1,4 @@
-"""Where in a panel a text stands next to its point, so that nothing lies over anything."""
+"""Where in a panel a text stands next to its point, so that little lies over anything."""
 
 import math
 
@@ -8,7 +8,7 @@ from reports.room import FONT, LETTER
 DISTANCES = (5, 9, 14, 20, 27, 35)
 DIRECTIONS = (0, 180, 90, 270, 45, 315, 135, 225, 22, 158, 202, 338, 67, 113)
 MARK = 4  # points: half the side of a square around a point that texts keep free
-LINE_FROM = 12  # a text as far away or farther has a line to its point
+LINE_FROM = 14  # a text as far away or farther has a line to its point
 
 Box = tuple[float, float, float, float]  # left, bottom, right, top
 
@@ -24,10 +24,9 @@ def write_next_to(axis, places: list, texts: list[str], colours: list[str]):
     taken: list[Box] = []
     for number, text in enumerate(texts):
         others = [*marks[:number], *marks[number + 1 :], *taken]
-        offset, box = _best(points[number], text, others, panel)
+        distance, offset, box = _best(points[number], text, others, panel)
         taken.append(box)
         line = {"arrowstyle": "-", "linewidth": 0.4, "color": colours[number], "shrinkA": 0}
-        is_far = math.hypot(*offset) >= LINE_FROM + _half(text)[0]
         axis.annotate(
             text,
             places[number],
@@ -36,7 +35,7 @@ def write_next_to(axis, places: list, texts: list[str], colours: list[str]):
             color=colours[number],
             ha="center",
             va="center",
-            arrowprops=line if is_far else None,
+            arrowprops=line if distance >= LINE_FROM else None,
         )
 
 
@@ -55,9 +54,9 @@ def _in_points(axis, places):
 
 
 def _best(point, text, others, panel):
-    """(the offset of a text's middle from its point, its box): the nearest that is free.
+    """(distance, offset of a text's middle from its point, its box): the nearest that is free.
 
-    Where none is, the one that lies over the fewest.
+    Where none is, the one that lies over the fewest others. To lie outside the panel counts as two.
     """
     best = None
     for distance in DISTANCES:
@@ -67,10 +66,10 @@ def _best(point, text, others, panel):
             if not _lies_in(box, panel):
                 hidden += 2
             if best is None or hidden < best[0]:
-                best = (hidden, offset, box)
+                best = (hidden, distance, offset, box)
             if hidden == 0:
-                return offset, box
-    return best[1], best[2]
+                return best[1:]
+    return best[1:]
 
 
 def _candidate(point, text, distance, direction):

@@ -1,7 +1,8 @@
 """What all figures share: a size that fits a printed page, one style, a look for each method.
 
-Figures are at most as wide as the text of a page, 7 inches, with letters of 8 points. They have no
-title: what one shows is said by its caption, which a page or a paper sets below it.
+Figures are at most as wide as the text of a page, 7 inches, with letters of 8 points; crowded
+names have 6 or 7. They have no title: what one shows is said by its caption, which a page or a
+paper sets below it.
 """
 
 import io

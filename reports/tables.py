@@ -8,7 +8,7 @@ from reports import lookup
 from reports.averages import over_classes, over_shares
 from reports.frame import MORE_SCORES, SCORES
 from reports.provenance import command_of, made_by
-from reports.summary import Summaries
+from reports.summary import Row, Summaries
 from reports.texts import shown
 from runs.records import short
 
@@ -162,6 +162,18 @@ def _verdict(row):
             words.append(word)
         elif count:
             words.append(f"{word} {count} of {len(row.runs)}")
+    return ", ".join(words)
+
+
+def verdict_of_rows(rows: list[Row]) -> str:
+    """How many runs of several rows have collapsed or changed nothing; empty where none has."""
+    collapsed = sum(row.collapsed for row in rows)
+    unchanged = sum(row.unchanged for row in rows)
+    words = []
+    if collapsed:
+        words.append(f"COLLAPSED {collapsed}")
+    if unchanged:
+        words.append(f"UNCHANGED {unchanged}")
     return ", ".join(words)
 
 

@@ -15,7 +15,7 @@ from learning import numerics
 from learning.images import ImageSet, batches, own_statistics, with_statistics
 from learning.protocol import PROTOCOLS
 from methods import Method
-from runs import checkpoints, store
+from runs import checkpoints, schema, store
 from runs.cache import Cache
 from runs.tasks import TASKS
 from splits import Split
@@ -32,12 +32,24 @@ def device(args: argparse.Namespace) -> torch.device:
     return torch.device("cuda" if args.gpu else "cpu")
 
 
+def check_names(args: argparse.Namespace) -> None:
+    """UserError where network and data set have names too long for a record, before any work."""
+    longest_task = max(TASKS, key=len)
+    names = (longest_task, args.net, args.dataset, args.protocol)
+    if len("".join(names).encode(errors="replace")) > schema.MOST_BYTES:
+        raise UserError(
+            f"-net and -dataset have more than {schema.MOST_BYTES} bytes together with the task "
+            "and the protocol; call the file or its folder something shorter"
+        )
+
+
 def load_data(args: argparse.Namespace, cache: Cache) -> tuple[ImageSet, ImageSet]:
     """(training set, test set) on the device.
 
     UserError where the numbers of classes are not those that the flags claim, and, before images
     are decoded, where the network that the run starts from belongs to other data.
     """
+    check_names(args)
     if args.weight_path:
         version = (args.weight_path, stamp(args.weight_path))
         metadata = cache.kept(

@@ -1,13 +1,13 @@
-"""Networks and outputs that the documents' tables stand on, by name, each checked by its hash.
+"""Networks, and logits of retrained networks, by name; each is checked by its hash.
 
-published/INDEX.json lists them: {name: {sha256, bytes, command}}. Small ones lie in published/
-itself. Others may lie in a folder, or below an address, that SSD_PUBLISHED names:
+published/INDEX.json lists them: {name: {sha256, bytes, command}}. The networks lie in published/
+itself. The logits may lie in a folder, or below an address, that SSD_PUBLISHED names:
 
     export SSD_PUBLISHED=https://example.org/unlearning       # or a folder
     python forget_full_class_main.py ... -weight_path published:cifar20/NAME.safetensors
 
-From an address a file is fetched once, into checkpoints/published/. To list what lies in
-published/ now, and what lies in other folders as name=folder:
+From an address (http, https or file) a file is fetched once, into checkpoints/published/. To write
+the index anew, with files of other folders under a name of your own:
 
     python -m runs.published [audit-digits=results]
 """
@@ -34,6 +34,8 @@ INDEX = FOLDER / "INDEX.json"
 FETCHED = Path("checkpoints") / "published"
 SOURCE = "SSD_PUBLISHED"  # the environment variable
 PREFIX = "published:"
+OUTPUTS = ".outputs.safetensors"  # ends the name of what -outputs keeps
+DAMAGED = "is damaged or another file: its SHA-256 is not that of published/INDEX.json"
 SECONDS = 60  # to wait for an address that says nothing
 
 
@@ -48,13 +50,15 @@ def path_of(name: str) -> Path:
     source = os.environ.get(SOURCE, "")
     places = [FOLDER / name, FETCHED / name]
     if source and not _is_address(source):
-        places.insert(0, Path(source) / name)
-    for place in places:
-        if place.is_file():
-            _check(place, place.read_bytes(), name, entry)
+        places.append(Path(source) / name)
+    there = [place for place in places if place.is_file()]
+    for place in there:
+        if files.sha256(place.read_bytes()) == entry["sha256"]:
             return place
     if _is_address(source):
         return _fetched(source, name, entry)
+    if there:
+        raise UserError(f"{there[0]} {DAMAGED}; remove it, and get it again")
     raise UserError(
         f"{PREFIX}{name} is not here; set {SOURCE} to the folder or address that has it, or make "
         f"it: {entry['command']}"
@@ -62,22 +66,34 @@ def path_of(name: str) -> Path:
 
 
 def _entry(name):
-    index = json.loads(INDEX.read_text())
-    if name not in index:
-        close = difflib.get_close_matches(name, index, n=3, cutoff=0.3) or list(index)[:3]
-        raise UserError(f"published/INDEX.json has no {name}; it has {', '.join(close)}, ...")
-    return index[name]
+    try:
+        index = json.loads(INDEX.read_text())
+        networks = [listed for listed in index if not listed.endswith(OUTPUTS)]
+        entry = index.get(name)
+        if entry is not None:
+            return {part: entry[part] for part in ("sha256", "bytes", "command")}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(
+            f"{INDEX} cannot be read ({type(error).__name__}: {error}); get it again with the code"
+        ) from error
+    close = difflib.get_close_matches(name, networks, n=3, cutoff=0.3) or networks[:3]
+    raise UserError(f"published/INDEX.json has no {name}; of networks it has {', '.join(close)}")
 
 
 def weight_path(text: str | None) -> str | None:
     """-weight_path as a path: what is given as published:NAME is looked up."""
     if text is None or not text.startswith(PREFIX):
         return text
+    if text.endswith(OUTPUTS):
+        raise UserError(f"-weight_path {text}: these are a network's logits, not its weights")
     return str(path_of(text))
 
 
 def _is_address(source):
-    return source.startswith(("http://", "https://", "file://"))
+    scheme, mark, _ = source.partition("://")
+    if mark and scheme.lower() not in ("http", "https", "file"):
+        raise UserError(f"{SOURCE}={source}: name a folder, or an http, https or file address")
+    return bool(mark)
 
 
 def _fetched(source, name, entry):
@@ -92,19 +108,11 @@ def _fetched(source, name, entry):
             f"{address} cannot be fetched ({error}); set {SOURCE} to another address or to a "
             f"folder, or make it: {entry['command']}"
         ) from error
-    _check(address, data, name, entry)
+    if files.sha256(data) != entry["sha256"]:
+        raise UserError(f"{address} {DAMAGED}; set {SOURCE} to another address or to a folder")
     path = FETCHED / name
     files.write_whole(path, data)
     return path
-
-
-def _check(place, data, name, entry):
-    """UserError where the bytes are not those of the index."""
-    if files.sha256(data) != entry["sha256"]:
-        raise UserError(
-            f"{place} is damaged or another file: its SHA-256 is not that of {name} in "
-            "published/INDEX.json; remove it, and get it again"
-        )
 
 
 # ---- the index, made ----
@@ -116,25 +124,28 @@ def main(argv: list[str] | None = None) -> None:
     folders = {"": FOLDER}
     for text in sys.argv[1:] if argv is None else argv:
         name, _, place = text.partition("=")
+        if not (name and place and Path(place).is_dir()):
+            raise UserError(f"{text}: write NAME=FOLDER, as audit-digits=results")
         folders[f"{name}/"] = Path(place)
     for prefix, folder in folders.items():
         for path in progress(sorted(folder.rglob("*.safetensors")), f"hashing {folder}"):
             command = _command(path)
             if command is None:
                 continue
-            in_place = path.relative_to(folder) if prefix == "" else Path(path.name)
             data = path.read_bytes()
             entry = {"sha256": files.sha256(data), "bytes": len(data), "command": command}
-            index[f"{prefix}{in_place.as_posix()}"] = entry
+            index[f"{prefix}{path.relative_to(folder).as_posix()}"] = entry
     text = json.dumps(dict(sorted(index.items())), indent=1) + "\n"
     files.write_whole(INDEX, text.encode())
     print(f"{INDEX}: {len(index)} files")
 
 
 def _command(path):
-    """The command that makes a file; None for what is not listed: outputs of other methods."""
-    if path.name.endswith(".outputs.safetensors"):
-        record_path = path.with_name(path.name.replace(".outputs.safetensors", ".json"))
+    """The command that makes a file; None for what is not listed: importances, other outputs."""
+    if ".importance-" in path.name:
+        return None
+    if path.name.endswith(OUTPUTS):
+        record_path = path.with_name(path.name.replace(OUTPUTS, ".json"))
         record = json.loads(record_path.read_text())
         return record["command"] if record["config"]["method"] == GOAL else None
     return _training_command(path)

@@ -13,6 +13,7 @@ from runs.tasks import TASKS
 
 COLLAPSED = 10  # points that a run may lose before it has collapsed
 UNCHANGED = 1  # points within which D_f is as it was
+INDEX = "INDEX.json"  # lists networks (published.py); no record
 WAY_OUT = "mend or remove it, or name another folder with -results"
 
 
@@ -48,6 +49,8 @@ def read_all(results: str | Path) -> list[dict]:
     """
     records = []
     for path in progress(sorted(Path(results).rglob("*.json")), "reading records"):
+        if path.name == INDEX:
+            continue
         try:
             record = read(path)
             reason = f"{path} is not there any more, or a link to nothing"

@@ -156,7 +156,7 @@ def dial(args: argparse.Namespace, flag: str, table: dict) -> float:
             f"there is no published {flag} for {args.method} on {args.net}, {args.dataset}; "
             f"give one with -{flag}"
         )
-    if not 0 <= value < float("inf"):
+    if not isinstance(value, int | float) or not 0 <= value < float("inf"):
         raise UserError(f"-{flag} {value}: it must be a number of at least 0")
     return float(value)
 

@@ -239,7 +239,10 @@ def score_logits(
 
 
 def _predictions(logits, split):
-    """{class: how many images are taken for it}, the most frequent first. logits [N, C]."""
+    """{class: how many images are taken for it}, the most frequent first; only those that are.
+
+    logits [N, C].
+    """
     counts = logits.argmax(1).bincount(minlength=split.num_classes).tolist()
     by_class = dict(zip(split.test.classes, counts, strict=True))
     frequent = sorted(by_class, key=lambda name: -by_class[name])

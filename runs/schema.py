@@ -291,6 +291,9 @@ class Record(Part):
     adaptive_alpha: NotNegative | None = Field(
         None, description="the alpha that an adaptive method found"
     )
+    forget_passes: Count | None = Field(
+        None, description="passes over D_f that a method with a stop rule took (npo, ascent)"
+    )
     suitability: Suitability | None = Field(
         None, description="what the importances said before the network was changed"
     )

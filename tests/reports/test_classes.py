@@ -79,6 +79,29 @@ def test_random_images_have_no_confusion():
     assert "confusion" not in figures(*only_setup([run]))
 
 
+def test_the_own_class_has_a_column_also_where_no_network_says_it():
+    runs = [with_classes("retrain", (0, 80, 90), {"owl": 6, "dog": 4})]
+    runs.append(with_classes("ssd", (0, 80, 90), {"dog": 1}))
+    (axis,) = confusion(only_setup(runs)[1]).axes
+    assert [label.get_text() for label in axis.get_xticklabels()] == ["cat", "owl", "dog"]
+    assert [cells[0] for cells in numbers_of(axis)] == [0, 0]
+
+
+def test_what_has_no_class_of_its_own_is_not_said_to(sections):
+    """A sub-class: the network's answers are coarse classes."""
+    of_sub_class = {"rocket": sections["cat"]}
+    assert "arrow" not in caption_of(class_accuracies(of_sub_class))
+    assert "arrow" in caption_of(class_accuracies(sections))
+
+
+def test_classes_that_only_some_records_have_get_a_row():
+    runs = [with_classes("ssd", (1, 2, 3), {}), record("jit", 0, 90, 5, 5, forget="cat")]
+    runs[1]["class_accuracy"] = {"cat": 5.0, "eel": 6.0}
+    table = numbers_of(class_accuracies(only_setup(runs)[1]).axes[0])
+    of_jit = [cells[0] for cells in table]  # cat, eel, dog, owl
+    assert of_jit == [5, 6, None, None]
+
+
 # ---- forgotten images ----
 
 
@@ -126,6 +149,13 @@ def test_networks_of_other_images_are_not_put_next_to_these(tmp_path):
     runs.append(kept_run(tmp_path, "jit", logits, positions=(4, 8)))
     titles = {axis.get_title() for axis in grid_of(tmp_path, runs).axes}
     assert titles == {"", "retrain", "ssd"}
+
+
+def test_a_record_that_names_other_classes_than_its_logits_is_left_out(tmp_path):
+    logits = [[0.0, 0.0, 9.0], [0.0, 9.0, 0.0]]
+    runs = [kept_run(tmp_path, name, logits) for name in ("retrain", "ssd")]
+    runs[1]["class_accuracy"] = {"cat": 1.0}
+    assert grid_of(tmp_path, runs) is None
 
 
 def test_without_kept_images_there_is_no_grid(tmp_path):

@@ -13,6 +13,7 @@ from selenium import webdriver
 from selenium.webdriver import ActionChains
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
+from selenium.webdriver.support.ui import WebDriverWait
 
 from reports import figures, tables
 from reports.page import page, views
@@ -89,16 +90,19 @@ def first_cells(browser, selector):
 
 
 def shown_headings(browser):
-    return [heading.text for heading in all_of(browser, ".forgotten h3") if heading.is_displayed()]
+    return [heading.text for heading in all_of(browser, ".part h3") if heading.is_displayed()]
 
 
 def click(browser, selector, text):
-    """Click on the visible element with that text."""
-    for element in all_of(browser, selector):
-        if element.is_displayed() and element.text.startswith(text):
-            element.click()
-            return
-    raise AssertionError(f"no {selector} says {text}")
+    """Click on the visible element with that text, once it is there."""
+
+    def found(browser):
+        for element in all_of(browser, selector):
+            if element.is_displayed() and element.text.startswith(text):
+                return element
+        return None
+
+    WebDriverWait(browser, 10).until(found, f"no {selector} says {text}").click()
 
 
 def dot(browser, method):
@@ -128,14 +132,14 @@ def test_a_click_sorts_a_table_and_a_second_one_turns_it_around(browser):
 
 
 def test_numbers_are_sorted_as_numbers(browser):
-    click(browser, ".forgotten th button", "D_r %")  # as texts 9 would come last
-    assert first_cells(browser, ".forgotten table")[0] == "neggrad_plus"
+    click(browser, ".part th button", "D_r %")  # as texts 9 would come last
+    assert first_cells(browser, ".part table")[0] == "neggrad_plus"
 
 
 def test_the_filter_leaves_the_methods_that_fit_and_the_goal(browser):
     all_of(browser, "#tools input")[0].send_keys("SSD")
     assert first_cells(browser, ".answer table") == ["ssd"]
-    assert first_cells(browser, ".forgotten table") == ["retrain", "ssd"]
+    assert first_cells(browser, ".part table") == ["retrain", "ssd"]
     faded = [mark.get_attribute("data-method") for mark in all_of(browser, ".dot.faded")]
     assert set(faded) == {"baseline", "finetune", "scrub", "neggrad_plus"}
 

@@ -88,3 +88,18 @@ def test_the_page_is_written_before_anything_is_printed(few_results, tmp_path):
         done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, env=environment)
     assert done.returncode == 2
     assert page.exists()
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ("--html", "page.html", "--leaderboard", "page.md"),
+        ("--csv", "results/report.csv"),
+        ("--leaderboard", "results/report.md"),
+    ],
+)
+def test_two_tables_do_not_go_to_one_file(results, flags, monkeypatch):
+    monkeypatch.chdir(results.parent)
+    with pytest.raises(UserError, match="two tables or pages would go to"):
+        report.main(["results", *flags])
+    assert not list(results.glob("report*"))

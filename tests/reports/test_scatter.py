@@ -42,6 +42,18 @@ def test_only_retrain_and_the_baseline_are_named_in_a_panel_and_the_key_has_all(
     assert key == ["retrain", "baseline", "1 jit", "2 ssd"]
 
 
+def test_a_rank_is_by_the_retrain_of_the_same_forget_set():
+    """jit lies on the other class's retrain, and far from its own."""
+    runs = []
+    for forget, d_r in (("cat", 90), ("dog", 80)):
+        runs += [record("retrain", 0, d_r, 0, 5, forget=forget)]
+        runs += [record("ssd", 0, d_r - 2, 0, 5, forget=forget)]
+        runs += [record("jit", 0, 170 - d_r, 0, 5, forget=forget)]
+    figure = figures(*only_setup(runs))["trade-off"]
+    key = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert key == ["retrain", "1 ssd", "2 jit"]
+
+
 def test_overview_is_the_mean_over_classes_of_what_all_of_them_have():
     runs = [record("jit", 0, 10, 10, 5, forget="cat")]
     for name, bird in (("bird", 2), ("cat", 0)):

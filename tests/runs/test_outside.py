@@ -223,3 +223,171 @@ def test_networks_by_their_own_colours_are_apart_from_the_others(own):
     path = str(checkpoints.checkpoint_path("network.py:small", "Digits", 0))
     with pytest.raises(UserError, match="trained on other images"):
         forget("-method", "baseline", "-normalise", "own", "-weight_path", path)
+
+
+# ---- a user's mistakes, one line each, before any work ----
+
+NETS = """
+import sys
+import torch
+from torch import nn
+
+def few(num_classes):
+    return nn.Sequential(nn.Flatten(), nn.Linear(3 * 64, 3))
+
+def wide(num_classes):
+    return nn.Sequential(nn.Flatten(), nn.Linear(7, num_classes))
+
+def empty(num_classes):
+    return nn.Identity()
+
+def leaves(num_classes):
+    sys.exit(0)
+
+class Pair(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.head = nn.Linear(3 * 64, 10)
+
+    def forward(self, x):
+        return self.head(x.flatten(1)), x
+
+def pair(num_classes):
+    return Pair()
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("few", r"must give logits \[2, 10\] float32 .* it gave \[2, 3\]"),
+        ("wide", "does not take images of 8x8 pixels"),
+        ("empty", "without parameters"),
+        ("leaves", "raised SystemExit"),
+        ("pair", "it gave tuple"),
+    ],
+)
+def test_a_network_that_does_not_fit_is_refused_before_it_is_trained(own, name, words):
+    (own / "nets.py").write_text(NETS)
+    with pytest.raises(UserError, match=words):
+        pretrain_model.main(["-net", f"nets.py:{name}", "-dataset", "Digits", "-epochs", "1"])
+    assert not list(own.glob("checkpoints/*.safetensors"))
+
+
+METHODS_FILE = """
+from torch import nn
+
+def nothing(model, split, *, batch_size):
+    return None
+
+def another(model, split, *, batch_size):
+    return nn.Linear(3, 3)
+
+def raises(model, split, *, batch_size):
+    raise KeyError("gone")
+
+def leaves(model, split, *, batch_size):
+    raise SystemExit(0)
+
+def measureless(model, split, *, batch_size, full_importance):
+    return model
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("nothing", "must return the unlearned network"),
+        ("another", "it returned Linear"),
+        ("raises", "raised KeyError"),
+        ("leaves", "raised SystemExit"),
+        ("measureless", "says not of which kind"),
+    ],
+)
+def test_a_method_that_breaks_the_contract_is_told_in_a_line(own, name, words):
+    (own / "own.py").write_text(METHODS_FILE)
+    pretrain_model.main([*DIGITS, "-epochs", "1"])
+    with pytest.raises(UserError, match=words):
+        forget("-method", f"own.py:{name}")
+
+
+SETS_FILE = """
+import torch
+from learning.augment import Augmentation
+from learning.images import image_set
+
+def a_set(pixels=None, labels=(0, 1, 0, 1), classes=("a", "b")):
+    if pixels is None:
+        pixels = torch.zeros(4, 3, 8, 8, dtype=torch.uint8)
+    augmentation = Augmentation(crop=8, padding=0, flip=False, degrees=0)
+    return image_set("x", pixels, list(labels), classes, augmentation)
+
+def high(data, size, protocol):
+    return a_set(labels=(0, 1, 2, 1)), a_set()
+
+def negative(data, size, protocol):
+    return a_set(), a_set(labels=(0, -1, 0, 1))
+
+def empty(data, size, protocol):
+    return a_set(), a_set().take(torch.tensor([], dtype=torch.int64))
+
+def numbers(data, size, protocol):
+    return a_set(classes=(1, 2)), a_set(classes=(1, 2))
+
+def twice(data, size, protocol):
+    return a_set(classes=("a", "a")), a_set(classes=("a", "a"))
+
+def unit(data, size, protocol):
+    return a_set(torch.rand(4, 3, 8, 8)), a_set()
+
+def grey(data, size, protocol):
+    return a_set(torch.zeros(4, 1, 8, 8, dtype=torch.uint8)), a_set()
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("high", "training set there are labels outside of 0 to 1"),
+        ("negative", "test set there are labels"),
+        ("empty", "test set there is no image"),
+        ("numbers", "not texts"),
+        ("twice", "not all different"),
+        ("unit", "torch.float32, and not"),
+        ("grey", r"pixels are \[4, 1, 8, 8\]"),
+    ],
+)
+def test_a_data_set_that_no_network_can_learn_is_refused(own, name, words):
+    (own / "sets.py").write_text(SETS_FILE)
+    with pytest.raises(UserError, match=words):
+        datasets.load(f"sets.py:{name}", "data")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{'epochs': 'x'}",
+        "{'epochs': 0, 'lr': 1}",
+        "{'epochs': 2, 'lr': 1, 'milestones': 3}",
+        "{'epochs': 2, 'lr': -1}",
+        "{'epochs': 2.5, 'lr': 1}",
+    ],
+)
+def test_a_recipe_that_cannot_be(own, text):
+    (own / "nets.py").write_text(f"RECIPE = {text}\ndef net(num_classes): ...\n")
+    with pytest.raises(UserError, match="RECIPE in its file"):
+        recipe("nets.py:net", "Digits")
+
+
+def test_names_too_long_for_a_record_are_refused_before_any_work(own):
+    folder = own / ("z" * 150)
+    folder.mkdir()
+    shutil.copy(own / "network.py", folder)
+    with pytest.raises(UserError, match="more than 160 bytes"):
+        pretrain_model.main(["-net", f"{folder.name}/network.py:small", "-dataset", "Digits"])
+    assert not list(own.glob("checkpoints/*"))
+
+
+def test_torchvisions_other_networks_are_no_classifiers():
+    with pytest.raises(UserError, match="has no network"):
+        models.create("torchvision/deeplabv3_resnet50", 10)

@@ -64,8 +64,37 @@ def test_what_is_nowhere_says_how_to_make_it(source, monkeypatch):
 
 
 def test_a_name_that_is_not_listed(source):
-    with pytest.raises(UserError, match=f"no small/ne.safetensors; it has {NAME}"):
+    with pytest.raises(UserError, match=f"no small/ne.safetensors; of networks it has {NAME}"):
         published.path_of("published:small/ne.safetensors")
+
+
+@pytest.mark.parametrize("text", ["", "{", "null", "[]", '{"NAME": null, "x": {}}', "\udce9"])
+def test_a_damaged_index_is_one_line(source, text):
+    text = text.replace("NAME", "other")
+    published.INDEX.write_bytes(text.encode(errors="surrogateescape"))
+    with pytest.raises(UserError, match=r"cannot be read|has no"):
+        published.path_of(NAME)
+    published.INDEX.unlink()
+    with pytest.raises(UserError, match="cannot be read"):
+        published.path_of(NAME)
+
+
+def test_a_damaged_fetched_file_is_fetched_again(source, monkeypatch):
+    monkeypatch.setenv(published.SOURCE, source.as_uri())
+    path = published.path_of(NAME)
+    path.write_bytes(b"half")
+    assert published.path_of(NAME).read_bytes() == b"weights"
+
+
+def test_other_schemes_are_refused(source, monkeypatch):
+    monkeypatch.setenv(published.SOURCE, "s3://bucket")
+    with pytest.raises(UserError, match="http, https or file"):
+        published.path_of(NAME)
+
+
+def test_logits_are_no_weights(source):
+    with pytest.raises(UserError, match="logits, not its weights"):
+        published.weight_path("published:a.outputs.safetensors")
 
 
 def test_the_index_holds_the_files_that_are_here():
