@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from common.files import sha256
 from learning.recipes import PUBLISHED
 from reports import lookup
 from reports.texts import shown
@@ -58,11 +59,19 @@ class Setup:
     @property
     def title(self) -> str:
         """What its table is called."""
-        dataset = f"{self.dataset} {shown(self.folder, 60)}".strip()
+        dataset = f"{self.dataset} {_told_apart(self.folder, 60)}".strip()
         task = lookup.task(self.task).title
-        recipe = "" if self.recipe == PUBLISHED else f", recipe {shown(self.recipe, 20)}"
+        recipe = "" if self.recipe == PUBLISHED else f", recipe {_told_apart(self.recipe, 20)}"
         title = f"{task}: {self.net} on {dataset} (protocol {self.protocol}{recipe})"
         return f"Trials on validation images. {title}" if self.validation else title
+
+
+def _told_apart(name, letters):
+    """A name in so many letters; one that is shortened bears letters of its hash."""
+    text = shown(name, letters)
+    if text == name:
+        return text
+    return f"{text} {sha256(name.encode(errors='backslashreplace'))[:4]}"
 
 
 def of_records(records: list[dict]) -> pd.DataFrame:

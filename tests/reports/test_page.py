@@ -76,6 +76,20 @@ def test_the_command_is_in_the_page():
     assert "<code>python forget_x_main.py -net Net</code>" in page_of([run])
 
 
+def test_folders_of_long_alike_names_have_chapters_of_their_own():
+    runs = []
+    for letter in "XY":
+        folder = f"/d/{'a' * 50}{letter}{'b' * 40}"
+        runs.append(record("ssd", 0, 90, 0, 5, dataset="Folder", data=folder))
+    titles = [chapter.title for chapter in tables.chapters(summarise(runs))]
+    assert len(set(titles)) == 2
+
+
+def test_a_retrain_with_settings_is_the_goal_too():
+    runs = [record("retrain", 0, 90, 0, 5, set={"lr": 0.1}), record("ssd", 0, 90, 0, 5)]
+    assert page_of(runs).count('<tr class="goal">') == 1
+
+
 # ---- where it is written ----
 
 
