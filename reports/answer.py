@@ -33,7 +33,8 @@ def answer(setup: Setup, sections: Sections) -> Answer | None:
         return None
     heals = lookup.task(setup.task).heals
     ordered = sorted(methods, key=lambda label: _rank(methods[label]))
-    sentences = [_close(ordered, methods, sections), _nearest(methods)]
+    scores = "healed and in clean images" if heals else "D_f and in D_r"
+    sentences = [_close(ordered, methods, sections, scores), _nearest(methods)]
     if not heals:
         remembering = [label for label in ordered if _remembers(methods[label])]
         words = "Have not forgotten on some forget set "
@@ -47,8 +48,11 @@ def answer(setup: Setup, sections: Sections) -> Answer | None:
     return Answer(sentences, table.rename(columns=HEALED_NAMES if heals else {}))
 
 
-def _close(ordered, methods, sections):
-    """Which methods are close to retrain on every forget set that has one."""
+def _close(ordered, methods, sections, scores):
+    """Which methods are close to retrain on every forget set that has one.
+
+    scores: what these are called in which they are.
+    """
     with_retrain = set()
     for rows in methods.values():
         with_retrain.update(rows)
@@ -63,7 +67,7 @@ def _close(ordered, methods, sections):
     where = "on the forget set" if len(sections) == 1 else f"on all {len(with_retrain)} forget sets"
     if len(with_retrain) < len(sections):
         where += " that have a retrain"
-    return _listed(f"Within {WITHIN} points of retrain in D_f and in D_r, {where}", close)
+    return _listed(f"Within {WITHIN} points of retrain in {scores}, {where}", close)
 
 
 def _is_close(row: Row) -> bool:
