@@ -6,14 +6,14 @@
         -corrupt_count 500 -known_share 0.1 -method potion -gpu
 
 It writes one record under results/corrupted/. The corruption is a trigger that sends images to
-another class (patch), wrong labels (label), or noise with true labels (gaussian). The method is
-given the known share as D_f, as the network was trained on it. All other training images are D_r,
-and the undiscovered part still lies in them.
+another class (patch), wrong labels (label), two classes taken for each other (confusion), or noise
+with true labels (gaussian). The method is given the known share as D_f, as the network was trained
+on it. All other training images are D_r, and the undiscovered part still lies in them.
 
 Df is here the accuracy on the true labels, so it is to rise:
 - patch: of test images with the trigger on them. AttackSuccess says how many of them are sent to
   the attacker's class.
-- label, gaussian: of the corrupted training images.
+- label, confusion, gaussian: of the corrupted training images.
 The goal is retrain with -known_share 1: its training set is truly clean.
 
 To see it on a CPU in seconds, take the digits (pre-train first):

@@ -115,7 +115,10 @@ def score(
 
     Returns TestAcc, RetainTestAcc, Df and MIA in percent, and ZRF, in [1 - ln 2, 1] in the paper's
     protocol. Where there are triggered images also AttackSuccess: the percent of them that are
-    judged to be of the attacked class. Raises Diverged where the logits are not finite.
+    judged to be of the attacked class. For corrupted training data also what REM's benchmark
+    (arXiv:2505.17730) scores: Healed, the percent of all corrupted training images that get their
+    true class, and Utility, the accuracy on clean test images. Raises Diverged where the logits are
+    not finite.
     """
     _check_finite(logits)
     if untrained_in_train_mode is None:
@@ -137,7 +140,16 @@ def score(
     }
     if split.attacked_class is not None:
         scores["AttackSuccess"] = accuracy(forget_test, split.attacked_class)
+    if split.corrupted is not None and split.utility_test is not None:
+        scores["Healed"] = _accuracy_on(logits.train, split.train, split.corrupted)
+        scores["Utility"] = _accuracy_on(logits.test, split.test, split.utility_test)
     return scores
+
+
+def _accuracy_on(logits, images, part):
+    """The accuracy on a part of `images`, by the part's labels; logits [N, C] on all of them."""
+    of_part = logits_of_part(logits, images, part)
+    return accuracy(of_part, part.labels.to(of_part.device))
 
 
 def _check_finite(logits):

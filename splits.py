@@ -12,7 +12,7 @@ from torch import Tensor
 
 from common.errors import UserError
 from common.files import sha256
-from learning.corruption import ATTACKED_CLASS, corrupt, with_trigger
+from learning.corruption import ATTACKED_CLASS, confused_classes, corrupt, with_trigger
 from learning.images import ImageSet, random_order
 from learning.protocol import PAPER, Protocol
 
@@ -46,6 +46,10 @@ class Split:
     forget_class: int | None  # the one label of all images in D_f; None: they have several
     forgets_whole_class: bool  # whether D_f is all training images of its label
     attacked_class: int | None = None  # where a trigger sends a poisoned network; None: no trigger
+    # Of corrupted training data only: all corrupted images with their true labels, and the test
+    # images on which REM's benchmark measures utility.
+    corrupted: ImageSet | None = None
+    utility_test: ImageSet | None = None
 
 
 # ---- a class or a sub-class ----
@@ -258,8 +262,9 @@ def split_corrupted(
     draws which images are corrupted, seed which of these are known. D_r is all the rest.
 
     forget_test bears true labels. patch: the test images that are not of the attacked class, with
-    the trigger on them; label, gaussian: all corrupted training images. Raises UserError where
-    `count` is none or all of the images.
+    the trigger on them; label, confusion, gaussian: all corrupted training images. utility_test:
+    the test images; confusion: those of the other classes. Raises UserError where `count` is none
+    or all of the images.
     """
     corrupted_train, corrupted = corrupt(train, corruption, count, train_seed)
     drawn = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
@@ -269,10 +274,12 @@ def split_corrupted(
     stays[known] = False
     order = random_order(len(train)).to(known.device)
     is_patch = corruption == "patch"
-    if is_patch:
-        forget_test = with_trigger(test)
-    else:
-        forget_test = replace(corrupted_train.take(corrupted), labels=train.labels[corrupted])
+    healed = replace(corrupted_train.take(corrupted), labels=train.labels[corrupted])
+    forget_test = with_trigger(test) if is_patch else healed
+    utility_test = test
+    if corruption == "confusion":
+        confused = torch.tensor(confused_classes(len(train.classes)), device=test.labels.device)
+        utility_test = test.take(~torch.isin(test.labels, confused))
     return Split(
         full=corrupted_train.take(order),
         retain=corrupted_train.take(order[stays[order]]),
@@ -286,6 +293,8 @@ def split_corrupted(
         forget_class=None,
         forgets_whole_class=False,
         attacked_class=ATTACKED_CLASS if is_patch else None,
+        corrupted=healed,
+        utility_test=utility_test,
     )
 
 

@@ -32,7 +32,11 @@ from reports.summary import Sections
 from reports.texts import shown
 
 MOST_LINES = 14  # in a panel: more cannot be told apart
-CORRUPTIONS = {"patch": "a trigger each", "label": "a wrong label each"}
+CORRUPTIONS = {
+    "patch": "a trigger each",
+    "label": "a wrong label each",
+    "confusion": "of two classes, confused",
+}
 HEALED = {
     "D_f %": "healed: true labels of\nthe corrupted images",
     "D_r %": "clean test images",

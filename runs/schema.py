@@ -88,7 +88,7 @@ class Config(Part):
     duplicates: Word | None = Field(None, description="what was done about identical images")
     forget: Name = Field(description="what was forgotten: a class, a share, a corruption")
     corruption: Word | None = Field(
-        None, description="patch, label or gaussian; corrupted task only"
+        None, description="patch, label, confusion or gaussian; corrupted task only"
     )
     corrupt_count: Count | None = Field(None, description="how many images were corrupted")
     known_share: Annotated[Share, Field(gt=0)] | None = Field(
@@ -142,6 +142,16 @@ class Scores(Part):
     )
     AttackSuccess: Percent | None = Field(
         None, description="images with the trigger sent to the attacked class, percent"
+    )
+    Healed: Percent | None = Field(
+        None,
+        description="REM's benchmark: all corrupted training images that get their true class, "
+        "percent",
+    )
+    Utility: Percent | None = Field(
+        None,
+        description="REM's benchmark: accuracy on the clean test images, percent; confusion: on "
+        "those of the other classes",
     )
 
 

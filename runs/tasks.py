@@ -99,8 +99,8 @@ def _check_random(args):
 def _check_corrupted(args):
     if not args.corruption:
         raise UserError(
-            "what is corrupted? give -corruption patch, label or gaussian and -corrupt_count, "
-            "as at pre-training"
+            "what is corrupted? give -corruption patch, label, confusion or gaussian and "
+            "-corrupt_count, as at pre-training"
         )
     if not 0 < args.known_share <= 1:
         raise UserError(f"-known_share {args.known_share}: it lies above 0 and is at most 1")

@@ -302,6 +302,8 @@ def test_scores_of_a_healed_trigger_by_hand():
     assert scores["TestAcc"] == scores["RetainTestAcc"] == 100
     assert scores["AttackSuccess"] == pytest.approx(share)
     assert scores["Df"] == pytest.approx(100 - share)
+    assert scores["Healed"] == 0  # every corrupted training image still gets class 0
+    assert scores["Utility"] == 100
 
 
 def test_scores_of_healed_labels_by_hand():
@@ -314,5 +316,23 @@ def test_scores_of_healed_labels_by_hand():
     logits = metrics.Logits(train=one_hot(answers), test=one_hot(test.labels))
     scores = metrics.score(logits, models.ResNet18(10, width=8), split, batch_size=64)
     assert scores["TestAcc"] == scores["RetainTestAcc"] == 100
-    assert scores["Df"] == pytest.approx(20)
+    assert scores["Df"] == scores["Healed"] == pytest.approx(20)
     assert "AttackSuccess" not in scores
+
+
+def test_scores_of_two_confused_classes_by_hand():
+    """Of 50 confused images 5 are healed; all test images are taken for a 3."""
+    train, test = datasets.load("Digits")
+    split = splits.split_corrupted(train, test, "confusion", 50, 0.5, train_seed=0, seed=1)
+    corrupted = torch.searchsorted(train.index, split.corrupted.index)
+    answers = split.train.labels.clone()
+    answers[corrupted[:5]] = train.labels[corrupted[:5]]
+    test_answers = test.labels.clone()
+    test_answers[test.labels == 5] = 3
+    test_answers[test.labels == 9] = 3
+    logits = metrics.Logits(train=one_hot(answers), test=one_hot(test_answers))
+    scores = metrics.score(logits, models.ResNet18(10, width=8), split, batch_size=64)
+    others = test.labels[(test.labels != 3) & (test.labels != 5)]
+    assert scores["Healed"] == pytest.approx(10)
+    assert scores["Utility"] == pytest.approx(100 * float((others != 9).double().mean()))
+    assert scores["TestAcc"] < scores["Utility"]

@@ -216,6 +216,19 @@ def test_a_trigger_is_healed_if_it_sends_no_test_image_to_its_class(digits):
     assert not white_corners(test).any()
 
 
+def test_utility_of_confused_classes_is_that_of_the_others(digits):
+    train, test = digits
+    split = splits.split_corrupted(train, test, "confusion", 50, 0.1, train_seed=0, seed=1)
+    assert set(split.utility_test.labels.tolist()) == set(range(10)) - {3, 5}
+    assert len(split.utility_test) == int(((test.labels != 3) & (test.labels != 5)).sum())
+    assert set(split.corrupted.labels.tolist()) == {3, 5}
+    assert split.forget_test is split.corrupted
+    for kind in ("patch", "label"):
+        other = splits.split_corrupted(train, test, kind, 50, 0.1, train_seed=0, seed=1)
+        assert other.utility_test is test
+        assert len(other.corrupted) == 50
+
+
 def test_labels_are_healed_if_corrupted_images_get_their_true_one(digits):
     train, test = digits
     split = splits.split_corrupted(train, test, "label", 50, 0.1, train_seed=0, seed=1)

@@ -85,7 +85,35 @@ def test_labels_are_all_really_wrong_and_uniform(train):
     assert ((steps[1:] - 100).abs() < four_standard_deviations).all()
 
 
-# ---- both ----
+# ---- two classes confused ----
+
+
+def test_half_of_each_class_is_taken_for_the_other(train):
+    confused, positions = corruption.corrupt(train, "confusion", 50, seed=3)
+    before, after = train.labels[positions], confused.labels[positions]
+    assert sorted(before.tolist()) == [3] * 25 + [5] * 25
+    assert torch.equal(before + after, torch.full((50,), 8))
+    assert int((confused.labels != train.labels).sum()) == 50
+    assert len(set(positions.tolist())) == 50
+
+
+def test_an_odd_number_gives_the_second_class_one_more(train):
+    _, positions = corruption.corrupt(train, "confusion", 7, seed=3)
+    assert train.labels[positions].bincount().tolist() == [0, 0, 0, 3, 0, 4]
+
+
+@pytest.mark.parametrize(("classes", "pair"), [(100, (47, 53)), (10, (3, 5)), (3, (0, 1))])
+def test_which_classes_are_confused(classes, pair):
+    assert corruption.confused_classes(classes) == pair
+
+
+@pytest.mark.parametrize("count", [1, 400])
+def test_more_of_a_class_than_there_are_cannot_be_confused(train, count):
+    with pytest.raises(UserError, match="of class 3 between 1 and"):
+        corruption.corrupt(train, "confusion", count, 0)
+
+
+# ---- all ----
 
 
 @pytest.mark.parametrize("kind", corruption.CORRUPTIONS)

@@ -49,7 +49,7 @@ def test_a_sweep_trains_retrains_and_reports_by_it(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     report.main(["results"])
     assert "(protocol paper, recipe fast)" in (tmp_path / "results" / "report.md").read_text()
-    figures = list((tmp_path / "results").glob("*.png"))
+    figures = list((tmp_path / "results").glob("*.svg"))
     assert figures and all("-paper-fast-" in path.name for path in figures)
 
 

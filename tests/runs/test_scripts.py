@@ -326,7 +326,7 @@ def test_folder_of_own_images_from_pretraining_to_report(image_folder, tmp_path)
         forget(tmp_path, "full_class", *folder, "-forget_class", "dog", "-method", "ssd")
     report = call("report.py", cwd=tmp_path)
     assert report.returncode == 0 and "| baseline" in report.stdout
-    assert len(list((tmp_path / "results").glob("report*.png"))) == 5
+    assert len(list((tmp_path / "results").glob("report*.svg"))) == 7
 
 
 def test_changed_test_images_are_another_run(image_folder, tmp_path):
