@@ -24,7 +24,7 @@ def test_docs_show_the_schema():
 
 
 def test_every_published_record_is_sound():
-    paths = sorted(PUBLISHED.rglob("*.json"))
+    paths = sorted(PUBLISHED.glob("*/**/*.json"))
     assert len(paths) > 400
     for path in paths:
         assert schema.reason_against(json.loads(path.read_text())) == "", path
