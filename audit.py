@@ -53,7 +53,7 @@ def main(argv=None):
     with_figures = text + formats.markdown_figures(pictures)
     write_whole(folder / "audit.md", with_figures.encode(errors="backslashreplace"))
     if args.html is not None:
-        html = page(views(chapters, pictures), legend)
+        html = page(views(chapters, pictures), legend, "Audit")
         write_whole(args.html, html.encode(errors="backslashreplace"))
 
     print(formats.markdown(tables.overviews(chapters), legend) if args.brief else text)

@@ -116,7 +116,7 @@ def write_leaderboard(path, boards):
     text = formats.markdown(boards, leaderboard.LEGEND)
     head = "# Leaderboard\n\nMade by `python report.py RESULTS --leaderboard`.\n\n"
     write(path, head + text)
-    write(path.with_suffix(".html"), page(views(boards, {}), leaderboard.LEGEND))
+    write(path.with_suffix(".html"), page(views(boards, {}), leaderboard.LEGEND, "Leaderboard"))
 
 
 def load(folder: str | Path) -> pd.DataFrame:

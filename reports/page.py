@@ -59,7 +59,9 @@ def views(
     return made
 
 
-def page(views: list[View], legend: dict[str, str] = LEGEND) -> str:
+def page(
+    views: list[View], legend: dict[str, str] = LEGEND, title: str = "Unlearning report"
+) -> str:
     """The page. legend: {term: meaning}."""
     loader = jinja2.FileSystemLoader(FOLDER)
     environment = jinja2.Environment(
@@ -68,6 +70,7 @@ def page(views: list[View], legend: dict[str, str] = LEGEND) -> str:
     environment.filters["base64"] = lambda data: base64.b64encode(data).decode()
     template = environment.get_template("page.html.j2")
     return template.render(
+        title=title,
         views=views,
         legend=legend,
         goal=GOAL,

@@ -66,9 +66,8 @@ def test_the_goal_and_the_verdicts_stand_out():
     told = {**record("jit", 0, 95, 50, 90), "unchanged": ["D_f"]}
     text = page_of([told, record("retrain", 0, 90, 0, 5)])
     assert '<tr class="goal"><td>retrain</td>' in text
-    assert "<td>UNCHANGED</td></tr>" in text
-    assert '<table class="verdicts">' in text
-    assert "table.verdicts td:last-child { color" in text
+    assert '<td class="verdict">UNCHANGED</td>' in text
+    assert "td.verdict { color" in text
 
 
 def test_the_command_is_in_the_page():
