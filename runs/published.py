@@ -71,7 +71,8 @@ def _entry(name):
         networks = [listed for listed in index if not listed.endswith(OUTPUTS)]
         entry = index.get(name)
         if entry is not None:
-            return {part: entry[part] for part in ("sha256", "bytes", "command")}
+            size = int(entry["bytes"])
+            return {"sha256": entry["sha256"], "bytes": size, "command": entry["command"]}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(
             f"{INDEX} cannot be read ({type(error).__name__}: {error}); get it again with the code"
