@@ -19,7 +19,7 @@ from runs.identity import ROW
 # {column: name in a record} of the scores whose distance to retrain counts, and of those that only
 # have a column, where some record holds them.
 SCORES = {"D_r %": "RetainTestAcc", "D_f %": "Df", "MIA %": "MIA"}
-MORE_SCORES = {"attack %": "AttackSuccess", "Healed %": "Healed", "Utility %": "Utility"}
+MORE_SCORES = {"attack %": "AttackSuccess", "REM Healed %": "Healed", "REM Utility %": "Utility"}
 # Columns of which a row has the mean.
 VALUES = [*SCORES, *MORE_SCORES, "seconds", "I_D s", "selected %"]
 DIALS = ["b", "alpha", "lambda"]  # by which the rows of a method are sorted

@@ -49,8 +49,9 @@ LEGEND = {
         "healed is that on the true labels of test images with the trigger (patch) "
         "or of the corrupted training images (label). "
         "attack counts the triggered images that are sent to the attacked class. "
-        "Healed and Utility are REM's: the share of all corrupted training images that get their "
-        "true class, and the accuracy on clean test images (two classes confused: of the others). "
+        "REM Healed and REM Utility are those of REM's benchmark: the share of all corrupted "
+        "training images that get their true class, and the accuracy on clean test images "
+        "(two classes confused: of the others). "
         "The goal is the retrain to which all corrupted images are known, where it was run."
     ),
     "Trials on validation images": (
