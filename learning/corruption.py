@@ -75,10 +75,10 @@ def _with_wrong_labels(train, positions, generator):
 
 def _of_two_classes(train, eligible, count):
     """The first images of each of the confused classes in this order, half of `count` each."""
+    first, second = confused_classes(len(train.classes))
+    half = count // 2
     parts = []
-    for label, share in zip(
-        confused_classes(len(train.classes)), (count // 2, count - count // 2), strict=True
-    ):
+    for label, share in ((first, half), (second, count - half)):
         members = eligible[train.labels[eligible] == label]
         if not 0 < share < len(members):
             raise UserError(

@@ -71,8 +71,9 @@ def _recipe_beside(net):
         return _OURS
     try:
         made = Recipe(**{"milestones": (), "source": "ours", **values})
-        is_sound = made.epochs == int(made.epochs) > 0 < made.lr < math.inf
-        is_sound &= all(epoch == int(epoch) > 0 for epoch in made.milestones)
+        numbers_of_epochs = [made.epochs, *made.milestones]
+        are_whole = all(epoch == int(epoch) for epoch in numbers_of_epochs)
+        is_sound = are_whole and min(numbers_of_epochs) > 0 and 0 < made.lr < math.inf
     except (TypeError, ValueError) as error:
         raise UserError(
             f"{net}: RECIPE in its file must be a dict of epochs, lr and milestones ({error})"

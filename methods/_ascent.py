@@ -59,5 +59,5 @@ def climb(
 def share_known(model: nn.Module, split: Split) -> float:
     """The share of D_f, 0 to 1, to which the network in eval mode gives the label it was taught."""
     logits = metrics.logits_of(model, split.forget)  # [N, C]
-    labels = split.forget.labels.to(logits.device)
-    return metrics.accuracy(logits, labels) / 100
+    is_known = logits.argmax(1) == split.forget.labels.to(logits.device)
+    return float(is_known.double().mean())  # through percent, 7 of 100 would be above 0.07

@@ -1,6 +1,7 @@
 """Rows of several forget sets put together: over classes, over known shares, over alpha."""
 
 import statistics
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -97,6 +98,16 @@ def against_goal(sections: Sections) -> dict[str, dict[str, Row]]:
             if row.pairs and is_method:
                 rows.setdefault(row.label, {})[forgotten] = row
     return rows
+
+
+def sections_of(sections: Sections, holds: Callable[[Row], object]) -> Sections:
+    """The rows of which `holds` is true, and the sections that have such a row."""
+    kept = {}
+    for forgotten, rows in sections.items():
+        rows_kept = [row for row in rows if holds(row)]
+        if rows_kept:
+            kept[forgotten] = rows_kept
+    return kept
 
 
 def run_rows(sections: Sections) -> list[Row]:

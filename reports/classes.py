@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from reports import lookup
-from reports.averages import labels_of
+from reports.averages import labels_of, sections_of
 from reports.room import COLUMN_WIDTH, FONT, PAGE_WIDTH, fitted, rows_for
 from reports.style import forget_title, panels, set_caption
 from reports.summary import Row, Sections
@@ -28,11 +28,7 @@ def class_accuracies(sections: Sections, note: str = "") -> Figure | None:
 
     A collapse is a column that goes dark. None where no record holds any.
     """
-    recorded = {}
-    for forgotten, rows in sections.items():
-        with_classes = [row for row in rows if _accuracies(row)]
-        if with_classes:
-            recorded[forgotten] = with_classes
+    recorded = sections_of(sections, _accuracies)
     if not recorded:
         return None
     classes = max(len(_classes(rows)) for rows in recorded.values())
@@ -106,11 +102,7 @@ def confusion(sections: Sections, note: str = "") -> Figure | None:
 
     Rows are methods. None where no record holds any, and where no class is forgotten.
     """
-    recorded = {}
-    for forgotten, rows in sections.items():
-        with_counts = [row for row in rows if _taken_for(row)]
-        if with_counts:
-            recorded[forgotten] = with_counts
+    recorded = sections_of(sections, _taken_for)
     if not recorded:
         return None
     height = 0.15 * min(MOST_METHODS, len(labels_of(recorded))) + 1.2

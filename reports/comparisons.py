@@ -5,7 +5,7 @@ import math
 from matplotlib.figure import Figure
 
 from reports import lookup
-from reports.averages import labels_of, run_rows
+from reports.averages import labels_of, run_rows, sections_of
 from reports.room import (
     PAGE_HEIGHT,
     PAGE_WIDTH,
@@ -118,9 +118,7 @@ def entropy(sections: Sections, note: str = "") -> Figure | None:
 
     Next to it stand that of the original and that of retrain. None where no record holds any.
     """
-    recorded = {}
-    for forgotten, rows in sections.items():
-        recorded[forgotten] = [row for row in rows if _histogram(row)]
+    recorded = sections_of(sections, _histogram)
     references = {row.label for row in run_rows(recorded) if lookup.is_reference(row.method)}
     most_rows = rows_for(0.6, 1.0) + len(references)
     drawn, not_drawn = fitted(recorded, most_rows, columns_for(1.7, 1.4))
@@ -184,11 +182,7 @@ def layers(sections: Sections, note: str = "") -> Figure | None:
 
     The tensors go from the input to the output. None where no record holds any.
     """
-    recorded = {}
-    for forgotten, rows in sections.items():
-        dampened = [row for row in rows if _shares_of_tensors(row)]
-        if dampened:
-            recorded[forgotten] = dampened
+    recorded = sections_of(sections, _shares_of_tensors)
     if not recorded:
         return None
     drawn, not_drawn = fitted(recorded, MOST_LINES, rows_for(1.6, 2.4))

@@ -61,6 +61,17 @@ def test_what_is_known_is_counted_in_eval_mode_by_the_labels_that_were_taught():
     assert _ascent.share_known(model, split) == pytest.approx(expected)
 
 
+@pytest.mark.parametrize("right", [7, 20, 29])
+def test_a_share_that_equals_the_threshold_is_no_more_than_it(right, monkeypatch):
+    split = small_split("full_class")
+    images = split.retain.take(torch.arange(100))
+    answers = images.labels.clone()
+    answers[right:] = (answers[right:] + 1) % 10
+    logits = F.one_hot(answers, 10).float()
+    monkeypatch.setattr(_ascent.metrics, "logits_of", lambda model, images: logits)
+    assert _ascent.share_known(net(), replace(split, forget=images)) <= right / 100
+
+
 def test_a_forget_set_of_one_image_is_refused_where_batchnorm_is_trained():
     split = small_split("full_class")
     one = replace(split, forget=split.forget.take(torch.tensor([0])))
